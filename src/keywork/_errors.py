@@ -1,0 +1,134 @@
+"""The exceptions of the package, and the one form of their messages.
+
+    KeyworkError
+    ├── ContractError    (ValueError, KeyError)  a pipeline is wired wrongly; found when it is built
+    ├── MissingKeyError  (KeyError)              a call did not bring a key that a module reads
+    ├── OutputError      (ValueError)            a wrapped module returned what its out_keys do not say
+    ├── SpecError        (ValueError)            a value or an argument does not fit its spec
+    ├── NonFiniteError   (ArithmeticError)       a NaN or an infinity where training would be ruined by it
+    ├── EnvError         (RuntimeError)          an environment broke its contract, or its worker died
+    ├── RunError         (RuntimeError)          a run's files are missing, unreadable or not ours
+    ├── UsageError       (ValueError)            what was asked for on the command line or in a config cannot be
+    └── MissingExtraError (ImportError)          an optional dependency is not installed
+
+A message has five parts in this order: what could not be done; where; what was asked; what there is; what to type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "ContractError",
+    "EnvError",
+    "Finding",
+    "KeyworkError",
+    "MissingExtraError",
+    "MissingKeyError",
+    "NonFiniteError",
+    "OutputError",
+    "RunError",
+    "SpecError",
+    "UsageError",
+]
+
+
+class KeyworkError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of its argument, and our messages have several lines.
+        return str(self.args[0]) if self.args else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a pipeline.
+
+    Attributes:
+        kind: a short stable name of the kind of mistake, such as ``"missing-key"``.
+        problem: where, and what was asked, in one sentence.
+        provided: what there is instead; may be empty.
+        fix: what to type.
+    """
+
+    kind: str
+    problem: str
+    provided: str
+    fix: str
+
+    def __str__(self) -> str:
+        lines = [self.problem]
+        if self.provided:
+            lines.append(f"provided: {self.provided}")
+        lines.append(self.fix)
+        return "\n".join(lines)
+
+
+class ContractError(KeyworkError, ValueError, KeyError):
+    """A pipeline cannot be built: all its findings, numbered, in one error.
+
+    >>> print(ContractError("TensorDictSequential", [Finding("missing-key", "step 1 reads 'hidden'.",
+    ...                     "'hiden' (step 0)", "did you mean 'hiden'?")]))
+    TensorDictSequential cannot be built: 1 finding.
+    1. step 1 reads 'hidden'.
+       provided: 'hiden' (step 0)
+       did you mean 'hiden'?
+    """
+
+    def __init__(self, what: str, findings: Sequence[Finding]) -> None:
+        self.what = what
+        self.findings = tuple(findings)
+        count = f"{len(self.findings)} finding{'s' * (len(self.findings) != 1)}"
+        lines = [f"{what} cannot be built: {count}."]
+        for number, finding in enumerate(self.findings, 1):
+            head, *rest = str(finding).split("\n")
+            lines.append(f"{number}. {head}")
+            lines.extend(f"   {line}" for line in rest)
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[type[ContractError], tuple[str, tuple[Finding, ...]]]:
+        # An error that comes from a worker process has to survive the way.
+        return type(self), (self.what, self.findings)
+
+
+class MissingKeyError(KeyworkError, KeyError):
+    """A call did not bring a key that a module reads."""
+
+
+class OutputError(KeyworkError, ValueError):
+    """A wrapped module returned what its out_keys do not say."""
+
+
+class SpecError(KeyworkError, ValueError):
+    """A value, or an argument, does not fit its spec."""
+
+
+class NonFiniteError(KeyworkError, ArithmeticError):
+    """A NaN or an infinity turned up where training would be ruined by it."""
+
+
+class EnvError(KeyworkError, RuntimeError):
+    """An environment broke its contract, or its worker died."""
+
+
+class RunError(KeyworkError, RuntimeError):
+    """A run's files are missing, unreadable or not ours."""
+
+
+class UsageError(KeyworkError, ValueError):
+    """What was asked for, on the command line or in a config, cannot be done."""
+
+
+class MissingExtraError(KeyworkError, ImportError):
+    """An optional dependency is not installed; the message says which extra brings it."""
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs the package {package!r}, which is not installed: pip install 'keywork[{extra}]'"
+        )
+        self.what, self.package, self.extra = what, package, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        return type(self), (self.what, self.package, self.extra)

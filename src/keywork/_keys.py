@@ -1,0 +1,160 @@
+"""Keys: how an entry of a TensorDict is named, and the names that everyone uses.
+
+A key is a string, or a tuple of strings for a nested entry. Everything that handles keys in this package goes
+through here, and a well-known key is spelt nowhere else.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+Key: TypeAlias = str | tuple[str, ...]
+
+NEXT = "next"
+OBSERVATION = "observation"
+ACTION = "action"
+REWARD = "reward"
+DONE = "done"
+TERMINATED = "terminated"
+TRUNCATED = "truncated"
+IS_INIT = "is_init"
+LOC = "loc"
+SCALE = "scale"
+LOGITS = "logits"
+STATE_VALUE = "state_value"
+STATE_ACTION_VALUE = "state_action_value"
+SAMPLE_LOG_PROB = "sample_log_prob"
+ADVANTAGE = "advantage"
+VALUE_TARGET = "value_target"
+
+SINK = "_"
+"""As an out-key: this output is dropped."""
+
+
+def path_of(key: Key) -> tuple[str, ...]:
+    """The key as a tuple, also where it is a plain string.
+
+    >>> path_of("action"), path_of(("next", "reward"))
+    (('action',), ('next', 'reward'))
+    """
+    return (key,) if isinstance(key, str) else key
+
+
+def as_key(key: Any) -> Key:
+    """Normalise one key: nested tuples are flattened, and a tuple of one is its string.
+
+    Raises:
+        TypeError: the key is no string and no tuple of strings, or is empty.
+
+    >>> as_key(("agents", ("left", "action"))), as_key(("action",))
+    (('agents', 'left', 'action'), 'action')
+    """
+    if type(key) is str and key:
+        return key
+    flat = tuple(_flatten(key))
+    if not flat or not all(flat):
+        raise TypeError(
+            f"A key is a non-empty string, or a non-empty tuple of such strings for a nested entry; got {key!r}."
+        )
+    return flat[0] if len(flat) == 1 else flat
+
+
+def _flatten(key: Any) -> Iterable[str]:
+    if isinstance(key, str):
+        yield str(key)
+    elif isinstance(key, tuple):
+        for part in key:
+            yield from _flatten(part)
+    else:
+        raise TypeError(
+            f"A key is a string, or a tuple of strings for a nested entry; got {key!r} of type {type(key).__name__}."
+        )
+
+
+def as_keys(keys: Any) -> tuple[Key, ...]:
+    """Normalise one key or a list of keys to a tuple of keys; the order is kept.
+
+    A tuple is *one* nested key, as everywhere in TensorDict: several keys are a list.
+
+    >>> as_keys("action"), as_keys(("next", "reward")), as_keys(["loc", ("next", "scale")])
+    (('action',), (('next', 'reward'),), ('loc', ('next', 'scale')))
+    """
+    if isinstance(keys, str | tuple):
+        return (as_key(keys),)
+    if isinstance(keys, Iterable):
+        return tuple(as_key(key) for key in keys)
+    raise TypeError(f"Keys are one key or a list of keys; got {keys!r} of type {type(keys).__name__}.")
+
+
+def unique(keys: Iterable[Key]) -> tuple[Key, ...]:
+    """The keys without repetition, in the order of their first occurrence."""
+    return tuple(dict.fromkeys(keys))
+
+
+def leaf(key: Key) -> str:
+    """The last part of a key: ``"action"`` of ``("agents", "action")``."""
+    return key if isinstance(key, str) else key[-1]
+
+
+def with_leaf(key: Key, name: str) -> Key:
+    """The key's sibling of another name.
+
+    >>> with_leaf(("agents", "action"), "logits")
+    ('agents', 'logits')
+    """
+    return name if isinstance(key, str) else (*key[:-1], name)
+
+
+def with_suffix(key: Key, suffix: str) -> Key:
+    """The key with a suffix on its last part.
+
+    >>> with_suffix("left", "_log_prob")
+    'left_log_prob'
+    """
+    return with_leaf(key, leaf(key) + suffix)
+
+
+def next_key(key: Key) -> Key:
+    """Where the same entry of the following step is: under ``"next"``.
+
+    >>> next_key("reward"), next_key(("agents", "reward"))
+    (('next', 'reward'), ('next', 'agents', 'reward'))
+    """
+    return (NEXT, *path_of(key))
+
+
+def argument_name(key: Key, separator: str = "_") -> str:
+    """The keyword under which a key is passed as an argument: ``next_reward`` for ``("next", "reward")``."""
+    return separator.join(path_of(key))
+
+
+def is_parent(parent: Key, child: Key) -> bool:
+    """Whether ``child`` lies inside the nested entry ``parent`` (a key is not its own parent).
+
+    >>> is_parent("next", ("next", "reward")), is_parent("next", "next")
+    (True, False)
+    """
+    above, below = path_of(parent), path_of(child)
+    return len(above) < len(below) and below[: len(above)] == above
+
+
+def nearest(key: Key, candidates: Iterable[Key], cutoff: float = 0.75) -> Key | None:
+    """The candidate that a person probably meant by ``key``, or None if none is near.
+
+    >>> nearest("hidden", ["observation", "hiden"])
+    'hiden'
+    >>> nearest("state_value", ["observation", "action"])
+    """
+    by_name: dict[str, Key] = {}
+    for candidate in candidates:
+        by_name.setdefault(".".join(path_of(candidate)), candidate)
+    wanted = ".".join(path_of(key))
+    found = difflib.get_close_matches(wanted, [name for name in by_name if name != wanted], n=1, cutoff=cutoff)
+    return by_name[found[0]] if found else None
+
+
+def listed(keys: Sequence[Key] | Iterable[Key]) -> str:
+    """The keys for a message: ``'observation', ('next', 'reward')``, or ``nothing``."""
+    return ", ".join(repr(key) for key in keys) or "nothing"
