@@ -82,7 +82,7 @@ def as_keys(keys: Any) -> tuple[Key, ...]:
     (('action',), (('next', 'reward'),), ('loc', ('next', 'scale')))
     """
     if isinstance(keys, str | tuple):
-        return (as_key(keys),)
+        return (as_key(keys),) if keys != () else ()
     if isinstance(keys, Iterable):
         return tuple(as_key(key) for key in keys)
     raise TypeError(f"Keys are one key or a list of keys; got {keys!r} of type {type(keys).__name__}.")

@@ -1,0 +1,102 @@
+"""Contract: what a key module reads, writes, may read, and carries from one step to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from keywork._keys import Key, as_key, is_parent, listed, nearest, next_key, path_of, unique
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """The keys of a module: ordered, free of duplicates, and the same under every hash seed.
+
+    Attributes:
+        reads: keys that have to be there.
+        writes: keys that are there afterwards.
+        optional: keys that are read if they are there. A key that is read strictly is not optional as well.
+        carries: state keys ``k`` that are read at one step and written under ``("next", k)`` for the following one.
+
+    >>> encoder = Contract(reads=["observation"], writes=["hidden"])
+    >>> head = Contract(reads=["hidden", "scale"], writes=["action"])
+    >>> encoder.then(head)
+    Contract(reads=('observation', 'scale'), writes=('hidden', 'action'), optional=(), carries=())
+    """
+
+    reads: tuple[Key, ...] = ()
+    writes: tuple[Key, ...] = ()
+    optional: tuple[Key, ...] = ()
+    carries: tuple[Key, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("reads", "writes", "optional", "carries"):
+            object.__setattr__(self, name, unique(as_key(key) for key in getattr(self, name)))
+        object.__setattr__(self, "optional", tuple(key for key in self.optional if key not in self.reads))
+        for key in self.carries:
+            if next_key(key) not in self.writes:
+                what = f"carries {key!r}, so it has to write {next_key(key)!r}"
+                raise ValueError(f"A Contract that {what}: it writes {listed(self.writes)}.")
+
+    @property
+    def inputs(self) -> tuple[Key, ...]:
+        """Everything that is read: strictly, then optionally."""
+        return self.reads + self.optional
+
+    def then(self, following: Contract) -> Contract:
+        """The contract of running this and then ``following``. Associative; ``Contract()`` is its neutral element.
+
+        What this writes is no longer an input of the whole; what both write is written once.
+        """
+        reads = self.reads + tuple(k for k in following.reads if k not in self.writes)
+        optional = self.optional + tuple(k for k in following.optional if k not in self.writes)
+        return Contract(reads, self.writes + following.writes, optional, self.carries + following.carries)
+
+    def renamed(self, names: Mapping[Key, Key]) -> Contract:
+        """The same contract under other names; a renamed parent takes the keys inside it along.
+
+        Raises:
+            ValueError: two different keys would get one name.
+
+        >>> Contract(["observation"], ["action"]).renamed({"observation": "pixels"}).reads
+        ('pixels',)
+        """
+        targets: dict[Key, Key] = {}
+        for key in unique(self.reads + self.writes + self.optional + self.carries):
+            new = _rename(key, names)
+            other = targets.setdefault(new, key)
+            if other != key:
+                raise ValueError(
+                    f"renamed() would give {other!r} and {key!r} the one name {new!r}: "
+                    "two entries cannot share a key; choose another name for one of them."
+                )
+
+        def move(keys: tuple[Key, ...]) -> tuple[Key, ...]:
+            return tuple(_rename(key, names) for key in keys)
+
+        carries = tuple(k for k in move(self.carries) if next_key(k) in move(self.writes))
+        return Contract(move(self.reads), move(self.writes), move(self.optional), carries)
+
+    def restricted(self, writes: Iterable[Key]) -> Contract:
+        """The same contract that writes only ``writes``, in the order of this contract.
+
+        Raises:
+            KeyError: a key is asked for that is not written.
+        """
+        wanted = [as_key(key) for key in writes]
+        for key in wanted:
+            if key not in self.writes:
+                near = nearest(key, self.writes)
+                hint = f" Did you mean {near!r}?" if near else ""
+                raise KeyError(f"{key!r} cannot be kept: it is not written. Written: {listed(self.writes)}.{hint}")
+        kept = tuple(key for key in self.writes if key in wanted)
+        return Contract(self.reads, kept, self.optional, tuple(k for k in self.carries if next_key(k) in kept))
+
+
+def _rename(key: Key, names: Mapping[Key, Key]) -> Key:
+    if key in names:
+        return names[key]
+    for old, new in names.items():
+        if is_parent(old, key):
+            return path_of(new) + path_of(key)[len(path_of(old)) :]
+    return key
