@@ -18,6 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
 
 __all__ = [
     "ContractError",
@@ -31,6 +35,8 @@ __all__ = [
     "RunError",
     "SpecError",
     "UsageError",
+    "describe",
+    "shape_of",
 ]
 
 
@@ -132,3 +138,25 @@ class MissingExtraError(KeyworkError, ImportError):
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
         return type(self), (self.what, self.package, self.extra)
+
+
+def describe(module: Any) -> str:
+    """A few words for a network or function in a message or a picture.
+
+    >>> describe(nn.Linear(4, 2)), describe(nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))), describe(len)
+    ('Linear 4 -> 2', 'Sequential 4 -> 8 -> 2', 'len')
+    """
+    if not isinstance(module, nn.Module):
+        return str(getattr(module, "__name__", type(module).__name__))
+    linears = [m for m in module.modules() if isinstance(m, nn.Linear)]
+    if linears and isinstance(module, nn.Linear | nn.Sequential):
+        widths = [linears[0].in_features, *(m.out_features for m in linears)]
+        return f"{type(module).__name__} {' -> '.join(map(str, widths))}"
+    return type(module).__name__
+
+
+def shape_of(value: Any) -> str:
+    """``float32[8, 4]`` for a tensor, the type's name for anything else."""
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+    return type(value).__name__

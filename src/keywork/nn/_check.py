@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from keywork._errors import Finding
-from keywork._keys import Key, is_parent, leaf, listed, nearest, path_of, unique
+from keywork._keys import Key, is_parent, leaf, listed, nearest, path_of
 from keywork.nn._contract import Contract
 
 
@@ -25,66 +25,52 @@ def check_chain(steps: Sequence[Step], external: Iterable[Key] = ()) -> list[Fin
         steps: in the order in which they run.
         external: keys that come from outside on purpose, however near they are to a key written inside.
     """
-    outside = set(external)
-    findings: list[Finding] = []
+    known, findings = set(external), []
     for index, step in enumerate(steps):
         for key in step.contract.inputs:
-            if key in outside or any(key in earlier.contract.writes for earlier in steps[:index]):
-                continue
-            found = _late_producer(steps, index, key)
-            if found is None and key in step.contract.reads:
-                found = _near_miss(steps, index, key)
-            if found is not None:
-                findings.append(found)
-    findings += _double_writes(steps)
-    findings += _leaves_as_parents(steps)
-    return findings
+            if key not in known:
+                findings += _late_producer(steps, index, key) or _near_miss(steps, index, key)
+        known.update(step.contract.writes)
+    return findings + _double_writes(steps) + _leaves_as_parents(steps)
 
 
-def _late_producer(steps: Sequence[Step], index: int, key: Key) -> Finding | None:
-    for later in range(index + 1, len(steps)):
-        contract = steps[later].contract
-        if key in contract.writes:
-            if key in contract.inputs:
-                return None  # an entry from outside that a later step updates
-            return Finding(
-                "consumer-before-producer",
-                f"{steps[index].label} reads {key!r} before {steps[later].label} writes it.",
-                _provided(steps, index),
-                f"move {steps[later].label} before {steps[index].label}, or pass external=[{key!r}] "
-                "if the one that is read comes from outside.",
-            )
-    return None
+def _late_producer(steps: Sequence[Step], index: int, key: Key) -> list[Finding]:
+    writer = next((step for step in steps[index + 1 :] if key in step.contract.writes), None)
+    if writer is None or key in writer.contract.inputs:  # the latter updates an entry that comes from outside
+        return []
+    reader = steps[index].label
+    fix = f"move {writer.label} before {reader}, or pass external=[{key!r}] if this one comes from outside."
+    problem = f"{reader} reads {key!r} before {writer.label} writes it."
+    return [Finding("consumer-before-producer", problem, _provided(steps, index), fix)]
 
 
-def _near_miss(steps: Sequence[Step], index: int, key: Key) -> Finding | None:
-    unread = [
-        written
+def _near_miss(steps: Sequence[Step], index: int, key: Key) -> list[Finding]:
+    near = nearest(key, [written for written in _unread(steps, index) if _comparable(key, written)])
+    if near is None or key in steps[index].contract.optional:
+        return []
+    fix = f"did you mean {near!r}? Rename one of the two, or pass external=[{key!r}] if it comes from outside."
+    problem = f"{steps[index].label} reads {key!r}, which nothing before it writes."
+    return [Finding("near-miss", problem, _provided(steps, index), fix)]
+
+
+def _unread(steps: Sequence[Step], index: int) -> list[Key]:
+    """What the steps before ``index`` write and no step after them reads."""
+    return [
+        key
         for position, step in enumerate(steps[:index])
-        for written in step.contract.writes
-        if not any(written in other.contract.inputs for other in steps[position + 1 :])
+        for key in step.contract.writes
+        if not any(key in later.contract.inputs for later in steps[position + 1 :])
     ]
-    near = nearest(key, [written for written in unread if _comparable(key, written)])
-    if near is None:
-        return None
-    return Finding(
-        "near-miss",
-        f"{steps[index].label} reads {key!r}, which nothing before it writes.",
-        _provided(steps, index),
-        f"did you mean {near!r}? Rename one of the two, or pass external=[{key!r}] if it comes from outside.",
-    )
 
 
 def _comparable(key: Key, other: Key) -> bool:
-    """Whether one could be a misspelling of the other: siblings, and not deliberately numbered names."""
+    """Whether one could be a misspelling of the other: one part differs, and not only in its digits."""
     ours, theirs = path_of(key), path_of(other)
-    if len(ours) != len(theirs) or sum(a != b for a, b in zip(ours, theirs, strict=True)) != 1:
+    different = [(a, b) for a, b in zip(ours, theirs, strict=False) if a != b]
+    if len(ours) != len(theirs) or len(different) != 1:
         return False
-
-    def without_digits(path: tuple[str, ...]) -> list[str]:
-        return ["".join(c for c in part if not c.isdigit()) for part in path]
-
-    return without_digits(ours) != without_digits(theirs)
+    names = [[c for c in name if not c.isdigit()] for name in different[0]]
+    return names[0] != names[1]
 
 
 def _double_writes(steps: Sequence[Step]) -> list[Finding]:
@@ -92,22 +78,15 @@ def _double_writes(steps: Sequence[Step]) -> list[Finding]:
     pending: dict[Key, Step] = {}
     for step in steps:
         for key in step.contract.inputs:
-            for held in list(pending):
-                if held == key or is_parent(key, held) or is_parent(held, key):
-                    del pending[held]
+            for held in [k for k in pending if k == key or is_parent(key, k)]:
+                del pending[held]
         for key in step.contract.writes:
             first = pending.get(key)
             if first is not None:
-                findings.append(
-                    Finding(
-                        "double-write",
-                        f"{first.label} and {step.label} both write {key!r}, and nothing reads it between.",
-                        f"{first.label} writes {listed(first.contract.writes)}; "
-                        f"{step.label} writes {listed(step.contract.writes)}",
-                        f"the first is lost: give one of the two another out_key, such as '{leaf(key)}_2', "
-                        "or '_' to drop it.",
-                    )
-                )
+                problem = f"{first.label} and {step.label} both write {key!r}, and nothing reads it between."
+                writes = f"{listed(first.contract.writes)} by the first, {listed(step.contract.writes)} by the second"
+                fix = f"the first is lost: give one another key, such as '{leaf(key)}_2', or '_' to drop it."
+                findings.append(Finding("double-write", problem, writes, fix))
             pending[key] = step
     return findings
 
@@ -118,28 +97,23 @@ def _leaves_as_parents(steps: Sequence[Step]) -> list[Finding]:
         for key in step.contract.writes:
             for index, other in enumerate(steps):
                 used = other.contract.writes + (other.contract.inputs if index > position else ())
-                inside = [k for k in unique(used) if is_parent(key, k)]
-                if inside:
-                    verb = "writes" if inside[0] in other.contract.writes else "reads"
-                    findings.append(
-                        Finding(
-                            "leaf-as-parent",
-                            f"{step.label} writes {key!r} as a tensor, and {other.label} {verb} {inside[0]!r} inside it.",
-                            f"{step.label} writes {listed(step.contract.writes)}",
-                            f"an entry is either a tensor or a group: rename {key!r}, or write {(*path_of(key), 'value')!r}.",
-                        )
-                    )
+                inside = next((k for k in used if is_parent(key, k)), None)
+                if inside is not None:
+                    verb = "writes" if inside in other.contract.writes else "reads"
+                    problem = f"{step.label} writes {key!r}, and {other.label} {verb} {inside!r} inside it."
+                    fix = f"an entry is a tensor or a group of entries: rename {key!r}."
+                    findings.append(Finding("leaf-as-parent", problem, listed(step.contract.writes), fix))
     return findings
 
 
 def _provided(steps: Sequence[Step], index: int) -> str:
     """What there is for step ``index``: the inputs of the steps before it, and what they write."""
-    parts = []
-    written: dict[Key, int] = {}
+    inputs: list[str] = []
+    written: list[tuple[Key, int]] = []
+    unread = _unread(steps, len(steps))
     for position, step in enumerate(steps[:index]):
-        parts += [f"{key!r} (input)" for key in step.contract.inputs if key not in written]
-        written |= {key: position for key in step.contract.writes}
-    for key, position in written.items():
-        read = any(key in step.contract.inputs for step in steps[position + 1 :])
-        parts.append(f"{key!r} (written by step {position}{'' if read else ', read by no one'})")
-    return ", ".join(dict.fromkeys(parts)) or "nothing"
+        names = [key for key, _ in written]
+        inputs += [f"{key!r} (input)" for key in step.contract.inputs if key not in names]
+        written += [(key, position) for key in step.contract.writes]
+    outputs = [f"{k!r} (written by step {p}{', read by no one' if k in unread else ''})" for k, p in written]
+    return ", ".join(dict.fromkeys(inputs + outputs)) or "nothing"

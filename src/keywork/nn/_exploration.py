@@ -1,10 +1,10 @@
-"""Whether a policy explores: one context variable, honoured by every module below it."""
+"""Whether a policy explores: one variable a thread, honoured by every module below it."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any
 
@@ -25,44 +25,41 @@ class ExplorationType(StrEnum):
     def of(cls, kind: Any) -> ExplorationType:
         """Take a member, its name in any case, or another library's enum member of the same name.
 
-        Raises:
-            ValueError: there is no such type.
-
         >>> ExplorationType.of("Deterministic")
         <ExplorationType.DETERMINISTIC: 'deterministic'>
         """
-        name = kind if isinstance(kind, str) else getattr(kind, "name", kind)
-        try:
-            return cls[str(name).upper()]
-        except KeyError:
-            raise ValueError(
-                f"{kind!r} is no exploration type. There are {', '.join(cls.__members__)}; "
-                "type set_exploration_type(ExplorationType.DETERMINISTIC)."
-            ) from None
+        name = str(kind if isinstance(kind, str) else getattr(kind, "name", kind)).upper()
+        if name not in cls.__members__:
+            known = ", ".join(cls.__members__)
+            raise ValueError(f"There is no exploration type {kind!r}: choose one of {known}.")
+        return cls[name]
 
 
-_current: ContextVar[ExplorationType | None] = ContextVar("keywork_exploration_type", default=None)
+class _Current(threading.local):
+    # Not a ContextVar: torch.compile can follow (and guard on) this one, and threads are kept apart just as well.
+    kind: ExplorationType | None = None
+
+
+_current = _Current()
 
 
 def exploration_type() -> ExplorationType | None:
     """The type that is set here; None outside of any context, where every module follows its own default."""
-    return _current.get()
+    return _current.kind
 
 
 @contextmanager
-def set_exploration_type(type: Any = ExplorationType.DETERMINISTIC) -> Iterator[None]:  # noqa: A002 (field's name)
-    """Set the exploration type of everything called inside; nested use restores, threads do not see each other.
+def set_exploration_type(type: Any = ExplorationType.DETERMINISTIC) -> Iterator[None]:
+    """Set the exploration type of everything called inside: a context manager and a decorator.
 
-    Works as a context manager and as a decorator.
+    Nested use restores the outer type, also after an exception; threads do not see each other's.
 
     >>> with set_exploration_type("mode"):
     ...     exploration_type()
     <ExplorationType.MODE: 'mode'>
-    >>> exploration_type() is None
-    True
     """
-    token = _current.set(ExplorationType.of(type))
+    before, _current.kind = _current.kind, ExplorationType.of(type)
     try:
         yield
     finally:
-        _current.reset(token)
+        _current.kind = before

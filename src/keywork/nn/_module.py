@@ -8,10 +8,9 @@ from typing import Any
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
-from keywork._errors import ContractError, Finding
-from keywork._keys import SINK, as_key, as_keys
+from keywork._errors import ContractError, Finding, OutputError, describe, shape_of
+from keywork._keys import SINK, as_key, as_keys, listed
 from keywork.nn._base import Inplace, TensorDictModuleBase
-from keywork.nn._messages import call_note, describe, shape_of, wrong_outputs
 
 
 class TensorDictModule(TensorDictModuleBase):
@@ -23,21 +22,18 @@ class TensorDictModule(TensorDictModuleBase):
         in_keys: one key, or a list of keys in the order of the arguments, or a dict ``{argument name: key}``.
             A tuple is one nested key.
         out_keys: one key or a list of keys, in the order of the outputs. ``"_"`` drops an output.
-        out_to_in_map: with a dict: ``True`` reads it as ``{argument name: key}``, ``False`` as
-            ``{key: argument name}``.
+        out_to_in_map: of a dict: ``False`` reads it as ``{key: argument name}``.
         inplace: where results go, see :class:`TensorDictModuleBase`.
         method: call this method of ``module`` in place of ``module`` itself.
         method_kwargs: further keyword arguments of every call.
         optional_keys: those of ``in_keys`` that may be absent; the module then gets None.
 
     Raises:
-        ContractError: the keys cannot be a contract.
+        ContractError: the keys cannot be a contract, or ``module`` cannot be called.
 
     >>> import torch
-    >>> from torch import nn
     >>> net = TensorDictModule(nn.Linear(4, 2), in_keys=["observation"], out_keys=["logits"])
-    >>> td = TensorDict(observation=torch.zeros(3, 4), batch_size=[3])
-    >>> net(td)["logits"].shape
+    >>> net(TensorDict(observation=torch.zeros(3, 4), batch_size=[3]))["logits"].shape
     torch.Size([3, 2])
     """
 
@@ -57,19 +53,15 @@ class TensorDictModule(TensorDictModuleBase):
         arguments: tuple[str, ...] | None = None
         if isinstance(in_keys, Mapping):
             pairs = list(in_keys.items()) if out_to_in_map else [(name, key) for key, name in in_keys.items()]
-            arguments = tuple(str(name) for name, _ in pairs)
-            in_keys = [as_key(key) for _, key in pairs]
+            arguments, in_keys = tuple(str(name) for name, _ in pairs), [as_key(key) for _, key in pairs]
         returned = as_keys(out_keys)
         kept = [key for key in returned if key != SINK]
         super().__init__(in_keys, kept, optional_keys=optional_keys, inplace=inplace)
-        self.module = module
-        self.method = method
-        self._arguments = arguments
-        self._method_kwargs = dict(method_kwargs or {})
-        self._returned = returned
-        # The common case, one tensor under one key, needs no sorting of outputs.
-        self._single = len(returned) == 1 and len(kept) == 1
-        self._plain = arguments is None and not self._method_kwargs
+        self.module, self.method, self.method_kwargs = module, method, dict(method_kwargs or {})
+        self._arguments, self._returned = arguments, returned
+        self._function = None if isinstance(module, nn.Module) else module
+        self._plain = method is None and arguments is None and not self.method_kwargs
+        self._single = len(returned) == 1 == len(kept)
 
     @property
     def label(self) -> str:
@@ -77,57 +69,41 @@ class TensorDictModule(TensorDictModuleBase):
         return f"{type(self).__name__} ({describe(self.module)})"
 
     def compute(self, *inputs: Any) -> tuple[Any, ...]:
-        """Call the wrapped module and sort its outputs into the order of the out_keys."""
-        # nn.Module finds its children by a slow path; this is the same object.
-        module = self._modules.get("module") or self.module
+        """Call the wrapped module and bring its outputs into the order of the out_keys."""
+        # nn.Module finds a child as an attribute by a slow path; _modules is the same object, fast.
+        module: Any = self._modules["module"] if self._function is None else self._function
         try:
-            if self.method is not None:
-                module = getattr(module, self.method)
-            if self._plain:
-                output = module(*inputs)
-            elif self._arguments is None:
-                output = module(*inputs, **self._method_kwargs)
-            else:
-                output = module(**dict(zip(self._arguments, inputs, strict=True)), **self._method_kwargs)
+            output = module(*inputs) if self._plain else self._call(*inputs)
         except Exception as error:
-            error.add_note(call_note(self.label, self._in_keys, inputs, self._out_keys))
+            given = ", ".join(f"{key!r} {shape_of(x)}" for key, x in zip(self._in_keys, inputs, strict=True))
+            error.add_note(f"in {self.label}: {given or 'nothing'} -> {listed(self._out_keys)}")
             raise
-        if self._single and isinstance(output, Tensor):
-            return (output,)
-        return self._sorted(output)
+        return (output,) if self._single and isinstance(output, Tensor) else self._in_order(output)
 
-    def _sorted(self, output: Any) -> tuple[Any, ...]:
-        kept = self._out_keys
+    def _call(self, *inputs: Any) -> Any:
+        function = self.module if self.method is None else getattr(self.module, self.method)
+        if self._arguments is None:
+            return function(*inputs, **self.method_kwargs)
+        return function(**dict(zip(self._arguments, inputs, strict=True)), **self.method_kwargs)
+
+    def _in_order(self, output: Any) -> tuple[Any, ...]:
         if isinstance(output, Mapping | TensorDictBase):
-            if len(kept) == 1 and isinstance(output, TensorDictBase) and kept[0] not in output.keys(True):
+            held = output if isinstance(output, TensorDictBase) else TensorDict(dict(output))
+            there = held.keys(include_nested=True)
+            if all(key in there for key in self._out_keys):
+                return tuple(held[key] for key in self._out_keys)
+            if len(self._returned) == 1 and isinstance(output, TensorDictBase):
                 return (output,)  # a nested entry of its own
-            return self._from_mapping(output)
-        if output is None:
-            output = ()
-        elif not isinstance(output, tuple | list):
-            output = (output,)
-        if len(output) != len(self._returned):
-            raise wrong_outputs(
-                self.label,
-                f"{len(output)} outputs, {', '.join(map(shape_of, output)) or 'nothing'}",
-                self._returned,
-                "Name one key for each output, and '_' for one to drop.",
-            )
-        if len(kept) == len(self._returned):
-            return tuple(output)
-        return tuple(value for key, value in zip(self._returned, output, strict=True) if key != SINK)
+            raise self._wrong(f"a mapping with the keys {list(held.keys(True, True))}", "Name the keys as it does.")
+        values = output if isinstance(output, tuple | list) else () if output is None else (output,)
+        if len(values) != len(self._returned):
+            kinds = ", ".join(map(shape_of, values)) or "nothing"
+            raise self._wrong(f"{len(values)} outputs ({kinds})", "Name one key for each, and '_' for one to drop.")
+        return tuple([value for key, value in zip(self._returned, values, strict=True) if key != SINK])
 
-    def _from_mapping(self, output: Mapping[Any, Any] | TensorDictBase) -> tuple[Any, ...]:
-        nested = output if isinstance(output, TensorDictBase) else TensorDict(dict(output))
-        absent = [key for key in self._out_keys if key not in nested.keys(True)]
-        if absent:
-            raise wrong_outputs(
-                self.label,
-                f"a mapping with {list(nested.keys(True, True))}, which lacks {absent}",
-                self._returned,
-                "Name the out_keys as the module names its outputs.",
-            )
-        return tuple(nested[key] for key in self._out_keys)
+    def _wrong(self, returned: str, fix: str) -> OutputError:
+        asked = f"out_keys={list(self._returned)} ({len(self._returned)})"
+        return OutputError(f"{self.label} cannot store its result: it returned {returned}, for {asked}.\n   {fix}")
 
     def __getattr__(self, name: str) -> Any:
         """What the wrapper lacks is looked up on the wrapped module: ``net.weight``."""
@@ -143,11 +119,11 @@ class TensorDictModule(TensorDictModuleBase):
 def _check_callable(module: Any, method: str | None) -> None:
     problem = ""
     if isinstance(module, type):
-        problem = f"module is the class {module.__name__}: pass an instance, such as {module.__name__}(...)."
+        problem = f"module is the class {module.__name__}, not an instance of it."
     elif method is not None and not callable(getattr(module, method, None)):
-        problem = f"module has no method {method!r}: {describe(module)} has to define it."
+        problem = f"module ({describe(module)}) has no method {method!r}."
     elif method is None and not callable(module):
-        problem = f"module is {module!r} of type {type(module).__name__}: pass an nn.Module or a function."
+        problem = f"module is {module!r} of type {type(module).__name__}, which cannot be called."
     if problem:
-        raise ContractError("TensorDictModule", [Finding("not-callable", problem, "", "TensorDictModule(net, ...)")])
-
+        fix = "pass an nn.Module or a function: TensorDictModule(nn.Linear(4, 2), in_keys=[...], out_keys=[...])."
+        raise ContractError("TensorDictModule", [Finding("not-callable", problem, "", fix)])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import permutations
 from typing import Any
 
-from keywork._keys import Key, is_parent, unique
+from keywork._keys import Key, is_parent
 from keywork.nn._base import TensorDictModuleBase
 
 
@@ -16,43 +16,38 @@ class Program:
     """Where each step finds its inputs and leaves its outputs.
 
     Attributes:
-        size: the number of slots; the inputs of the whole come first.
+        slots: the slot of every key; those of the inputs of the whole come first.
         steps: for each step the slots that it reads and the slots that it writes.
-        slots: the slot of every key.
+        grouped: whether one key lies inside another, so that they are not separate slots.
     """
 
-    size: int
-    steps: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     slots: dict[Key, int]
+    steps: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    grouped: bool
 
     @classmethod
     def of(cls, steps: Sequence[TensorDictModuleBase], inputs: Sequence[Key]) -> Program:
         """Resolve the keys of ``steps``, once."""
-        slots: dict[Key, int] = {}
-        for key in inputs:
-            slots.setdefault(key, len(slots))
+        slots = {key: slot for slot, key in enumerate(inputs)}
         resolved = []
         for step in steps:
+            kept = step.out_keys
             reads = tuple(slots.setdefault(key, len(slots)) for key in step.in_keys)
-            resolved.append((reads, tuple(slots.setdefault(key, len(slots)) for key in step.out_keys)))
-        return cls(len(slots), tuple(resolved), slots)
+            # An output that is computed and not kept goes to the last slot, which nobody reads.
+            writes = tuple(slots.setdefault(key, len(slots)) if key in kept else -1 for key in step._out_keys)
+            resolved.append((reads, writes))
+        return cls(slots, tuple(resolved), any(is_parent(a, b) for a, b in permutations(slots, 2)))
 
     def run(self, steps: Iterable[Any], inputs: Sequence[Any]) -> list[Any]:
-        """Run the steps (all, or only the first ones) and return the slots."""
-        values: list[Any] = [*inputs, *[None] * (self.size - len(inputs))]
+        """Run the steps (all, or only the first ones) on the inputs and return the slots."""
+        values: list[Any] = [*inputs, *[None] * (len(self.slots) - len(inputs) + 1)]
         number = 0
         try:
             for step, (reads, writes) in zip(steps, self.steps, strict=False):
-                outputs = step.run(*[values[i] for i in reads])
-                for slot, output in zip(writes, outputs, strict=True):
+                for slot, output in zip(writes, step.compute(*[values[slot] for slot in reads]), strict=True):
                     values[slot] = output
                 number += 1
         except Exception as error:
-            error.add_note(f"in step {number} of a TensorDictSequential of {len(self.steps)}")
+            error.add_note(f"in step {number} of {len(self.steps)} of a TensorDictSequential")
             raise
         return values
-
-
-def overlaps(keys: Iterable[Key]) -> bool:
-    """Whether one of the keys lies inside another, so that they cannot be two separate slots."""
-    return any(is_parent(a, b) or is_parent(b, a) for a, b in combinations(unique(keys), 2))

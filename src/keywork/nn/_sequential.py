@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from functools import reduce
+from typing import Any, cast
 
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDict
 from torch import nn
 
-from keywork._errors import ContractError, Finding
+from keywork._errors import ContractError, Finding, describe
 from keywork._keys import Key, as_keys, listed
 from keywork.nn._base import Inplace, TensorDictModuleBase
 from keywork.nn._check import Step, check_chain
 from keywork.nn._contract import Contract
-from keywork.nn._foreign import as_step
-from keywork.nn._messages import describe
-from keywork.nn._program import Program, overlaps
+from keywork.nn._program import Program
 
 
 class TensorDictSequential(TensorDictModuleBase):
@@ -62,87 +61,72 @@ class TensorDictSequential(TensorDictModuleBase):
             self.select_out_keys(*as_keys(selected_out_keys))
 
     def _assemble(self, modules: Mapping[str, Any] | Iterable[Any]) -> None:
-        items = list(modules.items()) if isinstance(modules, Mapping) else list(enumerate(modules))
-        steps = {str(name): as_step(module, f"step {name}") for name, module in items}
-        self._refuse(self.findings(list(steps.items())))
-        self.module = nn.ModuleDict(steps) if isinstance(modules, Mapping) else nn.ModuleList(steps.values())
-        self._resolve()
-
-    def _resolve(self) -> None:
-        """Derive keys and slots from the steps."""
-        steps = self.steps
-        whole = Contract()
-        for step in steps:
-            whole = whole.then(step.contract)
-        self._in_keys, self._optional = whole.inputs, whole.optional
-        self._out_keys, self._carries = whole.writes, whole.carries
-        self._picked = None
-        self._program = Program.of(steps, self._in_keys)
-        self._out_slots = tuple(self._program.slots[key] for key in self._out_keys)
-        self._grouped = overlaps(self._program.slots)
-
-    def findings(self, steps: Sequence[tuple[str, TensorDictModuleBase]]) -> list[Finding]:
-        """What is wrong with these named steps; a subclass adds what it knows besides."""
-        chain = [
-            Step(f"step {name} ({describe(getattr(step, 'module', step))})", step.contract) for name, step in steps
-        ]
-        return check_chain(chain, self.external)
-
-    def _refuse(self, findings: Sequence[Finding]) -> None:
+        named = modules if isinstance(modules, Mapping) else {str(i): step for i, step in enumerate(modules)}
+        steps = {str(name): _as_step(name, step) for name, step in named.items()}
+        findings = self.findings(steps)
         if findings:
             raise ContractError(type(self).__name__, findings)
+        self.module = nn.ModuleDict(steps) if isinstance(modules, Mapping) else nn.ModuleList(steps.values())
+        whole = reduce(Contract.then, [step.contract for step in steps.values()], Contract())
+        self._in_keys, self._optional = whole.inputs, whole.optional
+        self._out_keys, self._carries, self._selected = whole.writes, whole.carries, None
+        self._program = Program.of(self.steps, self._in_keys)
+        self._out_slots = tuple(self._program.slots[key] for key in self._out_keys)
+        self._opaque = self._program.grouped or any(step.opaque for step in self.steps)
+        self._hooks = [hooks for step in self.steps for hooks in _hooks_of(step)]
+
+    def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
+        """What is wrong with these named steps; a subclass adds what it knows besides."""
+        return check_chain([Step(_place(*item), item[1].contract) for item in steps.items()], self.external)
 
     @property
     def steps(self) -> list[TensorDictModuleBase]:
         """The steps, in order."""
-        return list(self._children().values())
+        return list(self._children.values())
 
+    @property
     def _children(self) -> dict[str, Any]:
-        container = self._modules["module"]
-        return container._modules if container is not None else {}
+        container: Any = self._modules["module"]
+        return cast(dict[str, Any], container._modules)
 
     @property
     def opaque(self) -> bool:
-        """Whether the steps have to be called on a TensorDict one by one: one of them is opaque, or keys overlap."""
-        return self._stepwise or super().opaque
+        """Whether the steps have to be called on a TensorDict, one by one.
 
-    @property
-    def _stepwise(self) -> bool:
-        return self._grouped or any([step.opaque for step in self._children().values()])
+        So it is if one of them is opaque or hooked (its hooks see TensorDicts), or if one key lies inside another.
+        """
+        return self._opaque or any(self._hooks)
 
     def compute(self, *inputs: Any) -> tuple[Any, ...]:
         """Run the steps on tensors."""
-        if self._stepwise:
-            td = TensorDict({k: v for k, v in zip(self._in_keys, inputs, strict=True) if v is not None})
-            done = self._run_stepwise(td)
-            return tuple(done[key] for key in self._out_keys)
-        values = self._program.run(self._children().values(), inputs)
+        if self.opaque:
+            given = zip(self._in_keys, inputs, strict=True)
+            td = self._stepwise(TensorDict({key: value for key, value in given if value is not None}))
+            return tuple(td[key] for key in self._out_keys)
+        values = self._program.run(self._children.values(), inputs)
         return tuple([values[slot] for slot in self._out_slots])
 
-    def forward(self, tensordict: Any = None, *args: Any, tensordict_out: Any = None, **kwargs: Any) -> Any:
-        """Call on a TensorDict or on tensors, as :meth:`TensorDictModuleBase.forward`."""
-        if isinstance(tensordict, TensorDictBase) and self._stepwise and not (args or kwargs):
-            self.read(tensordict)
-            done = self._run_stepwise(tensordict.copy())
-            return self.write([done[key] for key in self._stored_keys], tensordict, tensordict_out)
-        return super().forward(tensordict, *args, tensordict_out=tensordict_out, **kwargs)
+    def _outputs(self, td: Any) -> Sequence[Any]:
+        inputs = self.read(td)
+        if not self.opaque:
+            return self.run(*inputs)
+        done = self._stepwise(td.copy())
+        return [done[key] for key in self._stored]
 
-    def _run_stepwise(self, td: Any) -> Any:
-        for name, step in self._children().items():
+    def _stepwise(self, td: Any) -> Any:
+        for name, step in self._children.items():
             try:
                 result = step(td)
             except Exception as error:
-                error.add_note(f"in step {name} of {self.label}")
+                error.add_note(f"in {_place(name, step)} of {self.label}")
                 raise
             if result is not td:
                 td.update(result)
         return td
 
     def _reader_of(self, key: Key) -> str:
-        for name, step in self._children().items():
-            if key in step.contract.reads:
-                return f"{self.label}, step {name} ({describe(getattr(step, 'module', step))})"
-        return self.label
+        readers = [_place(*item) for item in self._children.items() if key in item[1].contract.reads]
+        return ", ".join([self.label, *readers[:1]])
 
     def select_subsequence(self, in_keys: Any = None, out_keys: Any = None) -> TensorDictSequential:
         """The steps that can run from ``in_keys`` and that ``out_keys`` need, as a new sequential of the same steps.
@@ -150,7 +134,7 @@ class TensorDictSequential(TensorDictModuleBase):
         Raises:
             ContractError: no step is left.
         """
-        kept = dict(self._children())
+        kept: dict[str, Any] = dict(self._children)
         if in_keys is not None:
             there = set(as_keys(in_keys))
             for name, step in list(kept.items()):
@@ -168,41 +152,69 @@ class TensorDictSequential(TensorDictModuleBase):
         if not kept:
             problem = f"select_subsequence(in_keys={in_keys!r}, out_keys={out_keys!r}) leaves no step."
             provided = f"reads {listed(self._in_keys)}; writes {listed(self._out_keys)}"
-            raise ContractError(type(self).__name__, [Finding("empty", problem, provided, "ask for keys of these.")])
-        return TensorDictSequential(self._as_given(kept), external=self.external, inplace=self.inplace)
+            raise ContractError(self.label, [Finding("empty", problem, provided, "ask for keys of these.")])
+        return self._of(kept)
+
+    def _of(self, children: Mapping[str, Any]) -> TensorDictSequential:
+        return TensorDictSequential(self._as_given(children), external=self.external, inplace=self.inplace)
 
     def _as_given(self, children: Mapping[str, Any]) -> Any:
         return dict(children) if isinstance(self.module, nn.ModuleDict) else list(children.values())
 
     def __getitem__(self, index: int | str | slice) -> Any:
         if isinstance(index, slice):
-            kept = dict(list(self._children().items())[index])
-            return TensorDictSequential(self._as_given(kept), external=self.external, inplace=self.inplace)
-        return self._children()[self._name_of(index)]
-
-    def __setitem__(self, index: int | str, module: Any) -> None:
-        name = self._name_of(index)
-        self._assemble(self._as_given({**self._children(), name: module}))
-
-    def __delitem__(self, index: int | str) -> None:
-        name = self._name_of(index)
-        self._assemble(self._as_given({k: v for k, v in self._children().items() if k != name}))
-
-    def _name_of(self, index: int | str) -> str:
-        names = list(self._children())
+            return self._of(dict(list(self._children.items())[index]))
+        names = list(self._children)
         if isinstance(index, str) and index in names:
-            return index
+            return self._children[index]
         if isinstance(index, int) and -len(names) <= index < len(names):
-            return names[index]
-        raise (KeyError if isinstance(index, str) else IndexError)(
-            f"{type(self).__name__} has no step {index!r}; its steps are {names}."
-        )
+            return self._children[names[index]]
+        kind = KeyError if isinstance(index, str) else IndexError
+        raise kind(f"{self.label} has no step {index!r}; its steps are {names}.")
 
     def __len__(self) -> int:
-        return len(self._children())
+        return len(self._children)
 
     def __bool__(self) -> bool:
         return True
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._children().values())
+        return iter(self._children.values())
+
+
+class _Foreign(TensorDictModuleBase):
+    """A key module of another library, called on TensorDicts just as it is."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__(list(module.in_keys), list(module.out_keys))
+        self.module = module
+
+    def forward(self, tensordict: Any = None, *args: Any, tensordict_out: Any = None, **kwargs: Any) -> Any:
+        return self.module(tensordict, *args, **kwargs)
+
+
+def _as_step(name: Any, module: Any) -> TensorDictModuleBase:
+    if isinstance(module, TensorDictModuleBase):
+        return module
+    if isinstance(module, nn.Module) and hasattr(module, "in_keys") and hasattr(module, "out_keys"):
+        return _Foreign(module)
+    problem = f"step {name} is {describe(module)}, which does not say what it reads and writes."
+    fix = "wrap it: TensorDictModule(module, in_keys=[...], out_keys=[...])."
+    raise ContractError("TensorDictSequential", [Finding("no-keys", problem, f"a {type(module).__name__}", fix)])
+
+
+def _place(name: str, step: TensorDictModuleBase) -> str:
+    return f"step {name} ({describe(getattr(step, 'module', step))})"
+
+
+def _hooks_of(step: TensorDictModuleBase) -> list[Any]:
+    """The dicts in which torch keeps a step's hooks and those of the steps in it: empty ones, as a rule."""
+    children = step.steps if isinstance(step, TensorDictSequential) else []
+    inner = [hooks for child in children for hooks in _hooks_of(child)]
+    return [
+        step._forward_hooks,
+        step._forward_pre_hooks,
+        step._backward_hooks,
+        step._backward_pre_hooks,
+        *inner,
+    ]

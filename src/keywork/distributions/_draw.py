@@ -1,0 +1,100 @@
+"""What the exploration types mean for a distribution, and which arguments a distribution takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from keywork._errors import Finding
+from keywork._keys import listed, nearest
+
+
+def draw(
+    dist: Any, kind: str, *, with_log_prob: bool = False, generator: torch.Generator | None = None
+) -> tuple[Tensor, ...]:
+    """A value of the distribution, and its log-probability if asked for.
+
+    A distribution that can score a draw where it is made (``rsample_and_log_prob``) does so: scoring it afterwards
+    has lost what the last transformation rounded away.
+
+    Args:
+        dist: a distribution of this package or of torch.
+        kind: ``"random"`` samples (with a gradient where the distribution has one); ``"mode"`` and ``"mean"`` are the
+            distribution's own; ``"deterministic"`` is its ``deterministic_sample``, else its mode, else its mean.
+        with_log_prob: also return the log-probability.
+        generator: of the random draw; a distribution of torch's has no such argument.
+
+    >>> draw(torch.distributions.Normal(torch.zeros(()), torch.ones(())), "mean", with_log_prob=True)
+    (tensor(0.), tensor(-0.9189))
+    """
+    if kind == "random":
+        options = {} if generator is None else {"generator": generator}
+        name = "rsample" if dist.has_rsample else "sample"
+        jointly = getattr(dist, f"{name}_and_log_prob", None) if with_log_prob else None
+        if jointly is not None:
+            return cast(tuple[Tensor, ...], jointly(**options))
+        value = getattr(dist, name)(**options)
+    elif kind == "deterministic":
+        value = dist.deterministic_sample if hasattr(dist, "deterministic_sample") else _representative(dist)
+    else:
+        value = dist.mode if kind == "mode" else dist.mean
+    return (value, dist.log_prob(value)) if with_log_prob else (value,)
+
+
+def _representative(dist: Distribution) -> Tensor:
+    try:
+        return dist.mode
+    except NotImplementedError:
+        return dist.mean
+
+
+def check_arguments(
+    distribution_class: Callable[..., Distribution], parameters: Iterable[str], keywords: Iterable[str]
+) -> list[Finding]:
+    """What is wrong with constructing a distribution from these arguments, by its signature.
+
+    Args:
+        distribution_class: a distribution, or a function that returns one.
+        parameters: the names under which the parameters' tensors are passed.
+        keywords: the names of the further arguments.
+
+    >>> [finding.problem for finding in check_arguments(torch.distributions.Normal, ["loc", "std"], [])]
+    ["Normal has no parameter 'std'.", "Normal needs 'scale', which in_keys does not bring."]
+    """
+    name = getattr(distribution_class, "__name__", repr(distribution_class))
+    accepted = inspect.signature(distribution_class).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
+        return []
+    provided, given, findings = f"{name}({', '.join(accepted)})", [*parameters], []
+    for argument in given:
+        if argument not in accepted:
+            fix = f"{_meant(argument, accepted)}name its key otherwise with in_keys={{'argument': key}}."
+            findings.append(Finding("unknown-parameter", f"{name} has no parameter {argument!r}.", provided, fix))
+    for argument in keywords:
+        if argument not in accepted:
+            fix = f"{_meant(argument, accepted)}drop it from distribution_kwargs."
+            problem = f"{name} has no keyword argument {argument!r}."
+            findings.append(Finding("unknown-keyword", problem, provided, fix))
+        given.append(argument)
+    missing = [
+        parameter.name
+        for parameter in accepted.values()
+        if parameter.default is parameter.empty
+        and parameter.kind is not parameter.VAR_POSITIONAL
+        and parameter.name not in given
+    ]
+    if missing:
+        problem = f"{name} needs {listed(missing)}, which in_keys does not bring."
+        fix = f"add a key for {missing[0]!r} to in_keys, or pass distribution_kwargs={{{missing[0]!r}: ...}}."
+        findings.append(Finding("missing-parameter", problem, f"in_keys brings {listed(given)}", fix))
+    return findings
+
+
+def _meant(argument: str, accepted: Iterable[str]) -> str:
+    near = nearest(argument, accepted, cutoff=0.5)
+    return f"did you mean {near!r}? Or " if near else ""
