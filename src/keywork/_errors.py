@@ -102,6 +102,15 @@ class ContractError(KeyworkError, ValueError, KeyError):
 class MissingKeyError(KeyworkError, KeyError):
     """A call did not bring a key that a module reads."""
 
+    @classmethod
+    def of(cls, who: str, key: Any, held: str, hint: str = "", place: str = "the TensorDict") -> MissingKeyError:
+        """The error of a module ``who`` that looked for ``key`` in ``place``, which holds the keys ``held``."""
+        return cls(
+            f"{who} cannot run: it reads {key!r}, which {place} does not hold.\n"
+            f"   {place} holds: {held}\n"
+            f"   {hint}Store the entry under {key!r}, change in_keys, or declare it with optional_keys=[{key!r}]."
+        )
+
 
 class OutputError(KeyworkError, ValueError):
     """A wrapped module returned what its out_keys do not say."""

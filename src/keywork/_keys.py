@@ -7,7 +7,7 @@ through here, and a well-known key is spelt nowhere else.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 Key: TypeAlias = str | tuple[str, ...]
@@ -140,6 +140,20 @@ def is_parent(parent: Key, child: Key) -> bool:
     return len(above) < len(below) and below[: len(above)] == above
 
 
+def renamed(key: Key, names: Mapping[Key, Key]) -> Key:
+    """The key under its new name; a key inside a renamed parent moves along.
+
+    >>> renamed(("agents", "action"), {"agents": "robots"})
+    ('robots', 'action')
+    """
+    if key in names:
+        return names[key]
+    for old, new in names.items():
+        if is_parent(old, key):
+            return path_of(new) + path_of(key)[len(path_of(old)) :]
+    return key
+
+
 def nearest(key: Key, candidates: Iterable[Key], cutoff: float = 0.75) -> Key | None:
     """The candidate that a person probably meant by ``key``, or None if none is near.
 
@@ -153,6 +167,28 @@ def nearest(key: Key, candidates: Iterable[Key], cutoff: float = 0.75) -> Key | 
     wanted = ".".join(path_of(key))
     found = difflib.get_close_matches(wanted, [name for name in by_name if name != wanted], n=1, cutoff=cutoff)
     return by_name[found[0]] if found else None
+
+
+def misspelling(key: Key, candidates: Iterable[Key]) -> Key | None:
+    """The candidate of which ``key`` may be a misspelling: one part differs a little, and not only in its digits.
+
+    >>> misspelling("hidden", ["hiden"]), misspelling("head_1", ["head_2"]), misspelling("h", [("next", "h")])
+    ('hiden', None, None)
+    """
+
+    def could_be(other: Key) -> bool:
+        ours, theirs = path_of(key), path_of(other)
+        different = [(a, b) for a, b in zip(ours, theirs, strict=False) if a != b]
+        letters = [{"".join(c for c in name if not c.isdigit()) for name in pair} for pair in different]
+        return len(ours) == len(theirs) and len(different) == 1 and len(letters[0]) == 2
+
+    return nearest(key, filter(could_be, candidates))
+
+
+def meant(key: Key, candidates: Iterable[Key], cutoff: float = 0.6) -> str:
+    """``did you mean 'hiden'? `` for a message, or nothing where no candidate is near."""
+    near = nearest(key, candidates, cutoff)
+    return "" if near is None else f"did you mean {near!r}? "
 
 
 def listed(keys: Sequence[Key] | Iterable[Key]) -> str:

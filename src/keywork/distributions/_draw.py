@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from keywork._errors import Finding
-from keywork._keys import listed, nearest
+from keywork._keys import listed, meant
 
 
 def draw(
@@ -73,11 +73,11 @@ def check_arguments(
     provided, given, findings = f"{name}({', '.join(accepted)})", [*parameters], []
     for argument in given:
         if argument not in accepted:
-            fix = f"{_meant(argument, accepted)}name its key otherwise with in_keys={{'argument': key}}."
+            fix = f"{meant(argument, accepted, cutoff=0.5)}name its key otherwise with in_keys={{'argument': key}}."
             findings.append(Finding("unknown-parameter", f"{name} has no parameter {argument!r}.", provided, fix))
     for argument in keywords:
         if argument not in accepted:
-            fix = f"{_meant(argument, accepted)}drop it from distribution_kwargs."
+            fix = f"{meant(argument, accepted, cutoff=0.5)}drop it from distribution_kwargs."
             problem = f"{name} has no keyword argument {argument!r}."
             findings.append(Finding("unknown-keyword", problem, provided, fix))
         given.append(argument)
@@ -94,7 +94,3 @@ def check_arguments(
         findings.append(Finding("missing-parameter", problem, f"in_keys brings {listed(given)}", fix))
     return findings
 
-
-def _meant(argument: str, accepted: Iterable[str]) -> str:
-    near = nearest(argument, accepted, cutoff=0.5)
-    return f"did you mean {near!r}? Or " if near else ""

@@ -9,7 +9,7 @@ from tensordict import TensorDict, is_tensor_collection
 from torch import nn
 
 from keywork._errors import ContractError, Finding, MissingKeyError
-from keywork._keys import Key, argument_name, as_keys, listed, nearest, unique
+from keywork._keys import Key, argument_name, as_keys, listed, meant, unique
 from keywork.nn._contract import Contract
 
 Inplace: TypeAlias = bool | Literal["empty"] | None
@@ -133,9 +133,7 @@ class TensorDictModuleBase(nn.Module):
         """Call on a TensorDict (populated and returned) or on tensors, by position or by key name (then: tensors).
 
         Nested keys are joined by an underscore as keywords: ``next_reward=`` for ``("next", "reward")``.
-
-        Raises:
-            MissingKeyError: a key that is read is not there.
+        A key that is read and is not there raises a :class:`~keywork._errors.MissingKeyError`.
         """
         if type(tensordict) is not TensorDict and not is_tensor_collection(tensordict):
             return self._call_on_tensors(args if tensordict is None else (tensordict, *args), kwargs)
@@ -159,8 +157,9 @@ class TensorDictModuleBase(nn.Module):
             absent = [key for key in self._in_keys if key not in self._optional and key not in held]
             if not absent:
                 raise
-            leaves = td.keys(include_nested=True, leaves_only=True)
-            raise missing_key(self._reader_of(absent[0]), absent[0], leaves) from None
+            leaves = list(td.keys(include_nested=True, leaves_only=True))
+            who = self._reader_of(absent[0])
+            raise MissingKeyError.of(who, absent[0], listed(leaves), meant(absent[0], leaves)) from None
 
     def _reader_of(self, key: Key) -> str:
         return self.label
@@ -170,10 +169,14 @@ class TensorDictModuleBase(nn.Module):
         out = tensordict_out
         if out is None:
             out = td if self.inplace is True else td.empty() if self.inplace == "empty" else TensorDict({})
-        key: Key | None = None
+        plain, key = type(out) is TensorDict, None
         try:
             for key, value in zip(self._out_keys if self._selected is None else self._stored, outputs, strict=True):
-                out.set(key, value)
+                if plain and type(key) is str:
+                    # What set() does once it has found that the key is a plain string, at half its price.
+                    out._set_str(key, value, inplace=False, validated=False)
+                else:
+                    out.set(key, value)
         except (RuntimeError, TypeError, ValueError) as error:
             error.add_note(f"in {self.label}, storing {key!r} in a TensorDict of batch size {list(out.batch_size)}")
             raise
@@ -191,7 +194,7 @@ class TensorDictModuleBase(nn.Module):
             given[names[name]] = value
         for key in self._in_keys:
             if key not in given and key not in self._optional:
-                raise missing_key(self.label, key, given, place="the call")
+                raise MissingKeyError.of(self.label, key, listed(given), meant(key, given), place="the call")
         if self.opaque:
             result = self(TensorDict(given))
             outputs: Sequence[Any] = [result[key] for key in self._stored]
@@ -200,11 +203,7 @@ class TensorDictModuleBase(nn.Module):
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def select_out_keys(self, *keys: Any) -> Self:
-        """Store only these outputs from now on; entries of the input are left alone. Returns the module itself.
-
-        Raises:
-            KeyError: a key is not written by this module.
-        """
+        """Store only these outputs from now on (a KeyError if one is not written); returns the module itself."""
         wanted = Contract(writes=self._out_keys).restricted(as_keys(list(keys))).writes
         self._selected = tuple(self._out_keys.index(key) for key in wanted)
         return self
@@ -217,15 +216,3 @@ class TensorDictModuleBase(nn.Module):
     def extra_repr(self) -> str:
         """The keys, for the repr."""
         return f"in_keys={self.in_keys}, out_keys={self.out_keys}"
-
-
-def missing_key(who: str, key: Key, held: Any, place: str = "the TensorDict") -> MissingKeyError:
-    """The error of a read that found nothing."""
-    held = list(held)
-    near = nearest(key, held, cutoff=0.6)
-    hint = f"did you mean {near!r}? " if near is not None else ""
-    return MissingKeyError(
-        f"{who} cannot run: it reads {key!r}, which {place} does not hold.\n"
-        f"   {place} holds: {listed(held)}\n"
-        f"   {hint}Store the entry under {key!r}, change in_keys, or declare it with optional_keys=[{key!r}]."
-    )

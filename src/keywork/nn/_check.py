@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
 from keywork._errors import Finding
-from keywork._keys import Key, is_parent, leaf, listed, nearest, path_of
+from keywork._keys import Key, is_parent, leaf, listed, misspelling
 from keywork.nn._contract import Contract
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """A step as the checks see it: what it is called, and its contract."""
 
     label: str
@@ -45,7 +45,7 @@ def _late_producer(steps: Sequence[Step], index: int, key: Key) -> list[Finding]
 
 
 def _near_miss(steps: Sequence[Step], index: int, key: Key) -> list[Finding]:
-    near = nearest(key, [written for written in _unread(steps, index) if _comparable(key, written)])
+    near = misspelling(key, _unread(steps, index))
     if near is None or key in steps[index].contract.optional:
         return []
     fix = f"did you mean {near!r}? Rename one of the two, or pass external=[{key!r}] if it comes from outside."
@@ -61,16 +61,6 @@ def _unread(steps: Sequence[Step], index: int) -> list[Key]:
         for key in step.contract.writes
         if not any(key in later.contract.inputs for later in steps[position + 1 :])
     ]
-
-
-def _comparable(key: Key, other: Key) -> bool:
-    """Whether one could be a misspelling of the other: one part differs, and not only in its digits."""
-    ours, theirs = path_of(key), path_of(other)
-    different = [(a, b) for a, b in zip(ours, theirs, strict=False) if a != b]
-    if len(ours) != len(theirs) or len(different) != 1:
-        return False
-    names = [[c for c in name if not c.isdigit()] for name in different[0]]
-    return names[0] != names[1]
 
 
 def _double_writes(steps: Sequence[Step]) -> list[Finding]:
@@ -93,16 +83,14 @@ def _double_writes(steps: Sequence[Step]) -> list[Finding]:
 
 def _leaves_as_parents(steps: Sequence[Step]) -> list[Finding]:
     findings = []
-    for position, step in enumerate(steps):
-        for key in step.contract.writes:
-            for index, other in enumerate(steps):
-                used = other.contract.writes + (other.contract.inputs if index > position else ())
-                inside = next((k for k in used if is_parent(key, k)), None)
-                if inside is not None:
-                    verb = "writes" if inside in other.contract.writes else "reads"
-                    problem = f"{step.label} writes {key!r}, and {other.label} {verb} {inside!r} inside it."
-                    fix = f"an entry is a tensor or a group of entries: rename {key!r}."
-                    findings.append(Finding("leaf-as-parent", problem, listed(step.contract.writes), fix))
+    for (position, step), (index, other) in product(enumerate(steps), repeat=2):
+        used = other.contract.writes + (other.contract.inputs if index > position else ())
+        for key, inside in product(step.contract.writes, used):
+            if is_parent(key, inside):
+                verb = "writes" if inside in other.contract.writes else "reads"
+                problem = f"{step.label} writes {key!r}, and {other.label} {verb} {inside!r} inside it."
+                fix = f"an entry is a tensor or a group of entries: rename {key!r}."
+                findings.append(Finding("leaf-as-parent", problem, listed(step.contract.writes), fix))
     return findings
 
 

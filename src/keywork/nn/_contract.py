@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from keywork._keys import Key, as_key, is_parent, listed, nearest, next_key, path_of, unique
+from keywork._keys import Key, as_key, listed, meant, next_key, renamed, unique
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,7 @@ class Contract:
         optional: keys that are read if they are there. A key that is read strictly is not optional as well.
         carries: state keys ``k`` that are read at one step and written under ``("next", k)`` for the following one.
 
-    >>> encoder = Contract(reads=["observation"], writes=["hidden"])
-    >>> head = Contract(reads=["hidden", "scale"], writes=["action"])
-    >>> encoder.then(head)
+    >>> Contract(["observation"], ["hidden"]).then(Contract(["hidden", "scale"], ["action"]))
     Contract(reads=('observation', 'scale'), writes=('hidden', 'action'), optional=(), carries=())
     """
 
@@ -61,21 +59,17 @@ class Contract:
         >>> Contract(["observation"], ["action"]).renamed({"observation": "pixels"}).reads
         ('pixels',)
         """
-        targets: dict[Key, Key] = {}
+        sources: dict[Key, Key] = {}
         for key in unique(self.reads + self.writes + self.optional + self.carries):
-            new = _rename(key, names)
-            other = targets.setdefault(new, key)
-            if other != key:
-                raise ValueError(
-                    f"renamed() would give {other!r} and {key!r} the one name {new!r}: "
-                    "two entries cannot share a key; choose another name for one of them."
-                )
-
-        def move(keys: tuple[Key, ...]) -> tuple[Key, ...]:
-            return tuple(_rename(key, names) for key in keys)
-
-        carries = tuple(k for k in move(self.carries) if next_key(k) in move(self.writes))
-        return Contract(move(self.reads), move(self.writes), move(self.optional), carries)
+            new = renamed(key, names)
+            if sources.setdefault(new, key) != key:
+                clash = f"give {sources[new]!r} and {key!r} the one name {new!r}"
+                raise ValueError(f"renamed() would {clash}: two entries cannot share a key; choose another name.")
+        reads, writes, optional, carries = (
+            tuple(renamed(key, names) for key in keys)
+            for keys in (self.reads, self.writes, self.optional, self.carries)
+        )
+        return Contract(reads, writes, optional, tuple(key for key in carries if next_key(key) in writes))
 
     def restricted(self, writes: Iterable[Key]) -> Contract:
         """The same contract that writes only ``writes``, in the order of this contract.
@@ -86,17 +80,7 @@ class Contract:
         wanted = [as_key(key) for key in writes]
         for key in wanted:
             if key not in self.writes:
-                near = nearest(key, self.writes)
-                hint = f" Did you mean {near!r}?" if near else ""
-                raise KeyError(f"{key!r} cannot be kept: it is not written. Written: {listed(self.writes)}.{hint}")
+                there = f"written: {listed(self.writes)}. {meant(key, self.writes)}"
+                raise KeyError(f"{key!r} cannot be kept, as it is not written; {there}")
         kept = tuple(key for key in self.writes if key in wanted)
         return Contract(self.reads, kept, self.optional, tuple(k for k in self.carries if next_key(k) in kept))
-
-
-def _rename(key: Key, names: Mapping[Key, Key]) -> Key:
-    if key in names:
-        return names[key]
-    for old, new in names.items():
-        if is_parent(old, key):
-            return path_of(new) + path_of(key)[len(path_of(old)) :]
-    return key

@@ -36,11 +36,10 @@ class ExplorationType(StrEnum):
 
 
 class _Current(threading.local):
-    # Not a ContextVar: torch.compile can follow (and guard on) this one, and threads are kept apart just as well.
     kind: ExplorationType | None = None
 
 
-_current = _Current()
+_current = _Current()  # not a ContextVar: torch.compile can follow, and guard on, a thread's local
 
 
 def exploration_type() -> ExplorationType | None:

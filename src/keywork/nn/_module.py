@@ -117,13 +117,13 @@ class TensorDictModule(TensorDictModuleBase):
 
 
 def _check_callable(module: Any, method: str | None) -> None:
-    problem = ""
     if isinstance(module, type):
         problem = f"module is the class {module.__name__}, not an instance of it."
-    elif method is not None and not callable(getattr(module, method, None)):
-        problem = f"module ({describe(module)}) has no method {method!r}."
-    elif method is None and not callable(module):
-        problem = f"module is {module!r} of type {type(module).__name__}, which cannot be called."
-    if problem:
-        fix = "pass an nn.Module or a function: TensorDictModule(nn.Linear(4, 2), in_keys=[...], out_keys=[...])."
-        raise ContractError("TensorDictModule", [Finding("not-callable", problem, "", fix)])
+    elif not callable(module if method is None else getattr(module, method, None)):
+        problem = (
+            f"module ({describe(module)}) {'cannot be called' if method is None else f'has no method {method!r}'}."
+        )
+    else:
+        return
+    fix = "pass an nn.Module or a function: TensorDictModule(nn.Linear(4, 2), in_keys=[...], out_keys=[...])."
+    raise ContractError("TensorDictModule", [Finding("not-callable", problem, "", fix)])

@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 from keywork._errors import ContractError, Finding
 from keywork._keys import SAMPLE_LOG_PROB, Key, as_key, as_keys, leaf, with_leaf
 from keywork.distributions import check_arguments, draw
-from keywork.nn._base import Inplace, TensorDictModuleBase
+from keywork.nn._base import TensorDictModuleBase
 from keywork.nn._exploration import ExplorationType, exploration_type
 from keywork.nn._sequential import TensorDictSequential
 
@@ -52,7 +52,6 @@ class ProbabilisticTensorDictModule(TensorDictModuleBase):
         return_log_prob: bool = False,
         log_prob_key: Any = None,
         generator: torch.Generator | None = None,
-        inplace: Inplace = True,
     ) -> None:
         named = {str(k): as_key(v) for k, v in in_keys.items()} if isinstance(in_keys, Mapping) else None
         params = list(named.values()) if named is not None else list(as_keys(in_keys))
@@ -69,7 +68,7 @@ class ProbabilisticTensorDictModule(TensorDictModuleBase):
         self.dist_params_keys, self.dist_sample_keys = params, samples
         self.return_log_prob, self.generator = return_log_prob, generator
         self.log_prob_key = as_key(log_prob_key or with_leaf(samples[0], SAMPLE_LOG_PROB))
-        super().__init__(params, samples + self.log_prob_keys * return_log_prob, inplace=inplace)
+        super().__init__(params, samples + self.log_prob_keys * return_log_prob)
 
     @property
     def log_prob_keys(self) -> list[Key]:
@@ -83,8 +82,6 @@ class ProbabilisticTensorDictModule(TensorDictModuleBase):
     def get_dist(self, tensordict: Any) -> Distribution:
         """The distribution of the parameters that a TensorDict holds."""
         return self.dist_of(*self.read(tensordict))
-
-    build_dist_from_params = get_dist
 
     def log_prob(self, tensordict: Any) -> Tensor:
         """The log-probability of the sample that a TensorDict holds."""
@@ -100,10 +97,7 @@ class ProbabilisticTensorDictSequential(TensorDictSequential):
     """Steps of which the last draws from a distribution, whose parameters the steps before it compute.
 
     Arguments are those of :class:`TensorDictSequential`. What the last step says of its keys and defaults
-    (``dist_sample_keys``, ``log_prob_keys`` ...) holds for the whole.
-
-    Raises:
-        ContractError: the last step has no distribution.
+    (``dist_sample_keys``, ``log_prob_keys`` ...) holds for the whole; one without a distribution is refused.
     """
 
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
@@ -124,16 +118,8 @@ class ProbabilisticTensorDictSequential(TensorDictSequential):
     def get_dist(self, tensordict: Any) -> Distribution:
         """The distribution that follows from what a TensorDict holds; the TensorDict is left alone."""
         if self.opaque:
-            return cast(Distribution, self[-1].get_dist(self.get_dist_params(tensordict)))
+            return cast(Distribution, self[-1].get_dist(self[:-1](tensordict.copy())))
         return self.dist_of(*self.read(tensordict))
-
-    def get_dist_params(self, tensordict: Any) -> Any:
-        """A copy of a TensorDict with what the steps before the last one write."""
-        return self[:-1](tensordict.copy())
-
-    def build_dist_from_params(self, tensordict: Any) -> Distribution:
-        """The distribution of the parameters that a TensorDict already holds."""
-        return cast(Distribution, self[-1].build_dist_from_params(tensordict))
 
     def log_prob(self, tensordict: Any) -> Tensor:
         """The log-probability, under the policy as it is now, of the sample that a TensorDict holds."""

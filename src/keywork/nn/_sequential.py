@@ -3,18 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
+from itertools import permutations
 from typing import Any, cast
 
 from tensordict import TensorDict
 from torch import nn
 
 from keywork._errors import ContractError, Finding, describe
-from keywork._keys import Key, as_keys, listed
+from keywork._keys import Key, as_keys, is_parent, listed
 from keywork.nn._base import Inplace, TensorDictModuleBase
 from keywork.nn._check import Step, check_chain
 from keywork.nn._contract import Contract
-from keywork.nn._program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Where each step finds its inputs and leaves its outputs.
+
+    Attributes:
+        slots: the slot of every key; those of the inputs of the whole come first.
+        steps: for each step the slots that it reads, those that it writes, and whether both are just one.
+        grouped: whether one key lies inside another, so that they are not separate slots.
+    """
+
+    slots: dict[Key, int]
+    steps: tuple[tuple[tuple[int, ...], tuple[int, ...], bool], ...]
+    grouped: bool
+
+    @classmethod
+    def of(cls, steps: Sequence[TensorDictModuleBase], inputs: Sequence[Key]) -> Program:
+        """Resolve the keys of ``steps``, once."""
+        slots = {key: slot for slot, key in enumerate(inputs)}
+        resolved = []
+        for step in steps:
+            kept = step.out_keys
+            reads = tuple(slots.setdefault(key, len(slots)) for key in step.in_keys)
+            # An output that is computed and not kept goes to the last slot, which nobody reads.
+            writes = tuple(slots.setdefault(key, len(slots)) if key in kept else -1 for key in step._out_keys)
+            resolved.append((reads, writes, len(reads) == 1 == len(writes)))
+        return cls(slots, tuple(resolved), any(is_parent(a, b) for a, b in permutations(slots, 2)))
+
+    def run(self, steps: Iterable[Any], inputs: Sequence[Any]) -> list[Any]:
+        """Run the steps (all, or only the first ones) on the inputs and return the slots."""
+        values: list[Any] = [None] * (len(self.slots) + 1)
+        values[: len(inputs)] = inputs
+        number = 0
+        try:
+            for step, (reads, writes, alone) in zip(steps, self.steps, strict=False):
+                if alone:  # the common case, at half the price
+                    (values[writes[0]],) = step.compute(values[reads[0]])
+                else:
+                    outputs = step.compute(*[values[slot] for slot in reads])
+                    for slot, output in zip(writes, outputs, strict=True):
+                        values[slot] = output
+                number += 1
+        except Exception as error:
+            error.add_note(f"in step {number} of {len(self.steps)} of a TensorDictSequential")
+            raise
+        return values
 
 
 class TensorDictSequential(TensorDictModuleBase):
@@ -35,28 +83,18 @@ class TensorDictSequential(TensorDictModuleBase):
             one key, or a tensor is used as a group. All findings at once.
 
     >>> from keywork.nn import TensorDictModule
-    >>> import torch
-    >>> chain = TensorDictSequential(
-    ...     TensorDictModule(torch.nn.Linear(4, 8), ["observation"], ["hidden"]),
-    ...     TensorDictModule(torch.nn.Linear(8, 2), ["hidden"], ["logits"]),
-    ... )
+    >>> encoder = TensorDictModule(nn.Linear(4, 8), ["observation"], ["hidden"])
+    >>> chain = TensorDictSequential(encoder, TensorDictModule(nn.Linear(8, 2), ["hidden"], ["logits"]))
     >>> chain.in_keys, chain.out_keys
     (['observation'], ['hidden', 'logits'])
     """
 
     def __init__(
-        self,
-        *modules: Any,
-        external: Any = (),
-        selected_out_keys: Any = None,
-        inplace: Inplace = True,
+        self, *modules: Any, external: Any = (), selected_out_keys: Any = None, inplace: Inplace = True
     ) -> None:
         super().__init__(inplace=inplace)
-        named: Any = modules
-        if len(modules) == 1 and isinstance(modules[0], Mapping | list | tuple):
-            named = modules[0]
         self.external = as_keys(external)
-        self._assemble(named)
+        self._assemble(modules[0] if len(modules) == 1 and isinstance(modules[0], Mapping | list) else modules)
         if selected_out_keys is not None:
             self.select_out_keys(*as_keys(selected_out_keys))
 
@@ -70,19 +108,14 @@ class TensorDictSequential(TensorDictModuleBase):
         whole = reduce(Contract.then, [step.contract for step in steps.values()], Contract())
         self._in_keys, self._optional = whole.inputs, whole.optional
         self._out_keys, self._carries, self._selected = whole.writes, whole.carries, None
-        self._program = Program.of(self.steps, self._in_keys)
+        self._program = Program.of(list(self), self._in_keys)
         self._out_slots = tuple(self._program.slots[key] for key in self._out_keys)
-        self._opaque = self._program.grouped or any(step.opaque for step in self.steps)
-        self._hooks = [hooks for step in self.steps for hooks in _hooks_of(step)]
+        self._opaque = super().opaque or self._program.grouped or any(step.opaque for step in self)
+        self._hooks = [hooks for step in self for hooks in _hooks_of(step)]
 
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
         """What is wrong with these named steps; a subclass adds what it knows besides."""
         return check_chain([Step(_place(*item), item[1].contract) for item in steps.items()], self.external)
-
-    @property
-    def steps(self) -> list[TensorDictModuleBase]:
-        """The steps, in order."""
-        return list(self._children.values())
 
     @property
     def _children(self) -> dict[str, Any]:
@@ -129,11 +162,7 @@ class TensorDictSequential(TensorDictModuleBase):
         return ", ".join([self.label, *readers[:1]])
 
     def select_subsequence(self, in_keys: Any = None, out_keys: Any = None) -> TensorDictSequential:
-        """The steps that can run from ``in_keys`` and that ``out_keys`` need, as a new sequential of the same steps.
-
-        Raises:
-            ContractError: no step is left.
-        """
+        """The steps that can run from ``in_keys`` and that ``out_keys`` need, as a new sequential of the same steps."""
         kept: dict[str, Any] = dict(self._children)
         if in_keys is not None:
             there = set(as_keys(in_keys))
@@ -156,10 +185,8 @@ class TensorDictSequential(TensorDictModuleBase):
         return self._of(kept)
 
     def _of(self, children: Mapping[str, Any]) -> TensorDictSequential:
-        return TensorDictSequential(self._as_given(children), external=self.external, inplace=self.inplace)
-
-    def _as_given(self, children: Mapping[str, Any]) -> Any:
-        return dict(children) if isinstance(self.module, nn.ModuleDict) else list(children.values())
+        steps: Any = dict(children) if isinstance(self.module, nn.ModuleDict) else list(children.values())
+        return TensorDictSequential(steps, external=self.external, inplace=self.inplace)
 
     def __getitem__(self, index: int | str | slice) -> Any:
         if isinstance(index, slice):
@@ -174,9 +201,6 @@ class TensorDictSequential(TensorDictModuleBase):
 
     def __len__(self) -> int:
         return len(self._children)
-
-    def __bool__(self) -> bool:
-        return True
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._children.values())
@@ -208,13 +232,6 @@ def _place(name: str, step: TensorDictModuleBase) -> str:
 
 
 def _hooks_of(step: TensorDictModuleBase) -> list[Any]:
-    """The dicts in which torch keeps a step's hooks and those of the steps in it: empty ones, as a rule."""
-    children = step.steps if isinstance(step, TensorDictSequential) else []
-    inner = [hooks for child in children for hooks in _hooks_of(child)]
-    return [
-        step._forward_hooks,
-        step._forward_pre_hooks,
-        step._backward_hooks,
-        step._backward_pre_hooks,
-        *inner,
-    ]
+    """The dicts in which torch keeps a step's hooks, and those of the steps in it: empty ones, as a rule."""
+    own = [step._forward_hooks, step._forward_pre_hooks, step._backward_hooks, step._backward_pre_hooks]
+    return [*own, *step._hooks] if isinstance(step, TensorDictSequential) else own
