@@ -1,0 +1,35 @@
+"""What has to be so for a policy to act in an environment; checked before the first step."""
+
+from __future__ import annotations
+
+from keywork._errors import ContractError, Finding
+from keywork._keys import NEXT, Key, listed, meant, path_of
+from keywork.envs import GymEnv
+from keywork.nn import TensorDictModuleBase
+
+
+def check_meeting(env: GymEnv, policy: TensorDictModuleBase) -> None:
+    """Check the keys that an environment and a policy exchange.
+
+    Raises:
+        ContractError: the policy reads what the environment does not show, or does not write its action.
+    """
+    shown = [key for key in env.specs if path_of(key)[0] != NEXT and key != env.action_key]
+    findings = [_unshown(env, policy, key, shown) for key in policy.contract.reads if key not in shown]
+    if env.action_key not in policy.out_keys:
+        problem = f"the environment {env.name!r} takes {env.action_key!r}, which the policy does not write."
+        fix = f"{meant(env.action_key, policy.out_keys)}End the policy with out_keys=[{env.action_key!r}]."
+        findings.append(Finding("no-action", problem, f"the policy writes {listed(policy.out_keys)}", fix))
+    if findings:
+        raise ContractError("Collector", findings)
+
+
+def _unshown(env: GymEnv, policy: TensorDictModuleBase, key: Key, shown: list[Key]) -> Finding:
+    carried = key in policy.contract.carries
+    kind = "unfed-state" if carried else "missing-key"
+    problem = f"the policy ({policy.label}) reads {key!r}, which the environment {env.name!r} does not show."
+    fix = f"{meant(key, shown)}Read one of these: in_keys=[...]."
+    if carried:
+        problem = f"the policy ({policy.label}) carries {key!r} from step to step, and nobody feeds it back."
+        fix = "use a policy without a state: this collector feeds none."
+    return Finding(kind, problem, f"{env.name} shows {listed(shown)}", fix)

@@ -1,0 +1,7 @@
+"""Actors and critics: key modules for policies and values."""
+
+from keywork.modules._actor import Actor, DrawOptions, ProbabilisticActor
+from keywork.modules._actor_critic import ActorCriticWrapper, ActorValueOperator
+from keywork.modules._value import ValueOperator
+
+__all__ = ["Actor", "ActorCriticWrapper", "ActorValueOperator", "DrawOptions", "ProbabilisticActor", "ValueOperator"]

@@ -1,0 +1,135 @@
+"""Proximal policy optimisation."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from torch import Tensor
+
+from keywork._errors import ContractError, Finding
+from keywork._keys import ADVANTAGE, STATE_VALUE, VALUE_TARGET, Key, listed, unique
+from keywork.functional import (
+    approximate_kl,
+    clip_fraction,
+    clipped_surrogate,
+    explained_variance,
+    normalize,
+    value_loss,
+)
+from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
+
+
+class ClipPPOLoss(TensorDictModuleBase):
+    """PPO with a clipped ratio (arXiv 1707.06347): three losses to be added up, and what tells how training goes.
+
+    loss_objective = -mean J (see :func:`~keywork.functional.clipped_surrogate`),
+    loss_critic = critic_coeff · mean ℓ(v, target),  loss_entropy = -entropy_coeff · mean H(π).
+
+    Args:
+        actor: a policy with a distribution, collected with ``return_log_prob=True``.
+        critic: writes ``"state_value"``.
+        clip_epsilon: how far the ratio may move from one and still gain.
+        entropy_coeff: weight of the entropy bonus.
+        critic_coeff: weight of the critic's loss.
+        normalize_advantage: standardise the advantages of each call.
+        loss_critic_type: ``"l2"`` or ``"smooth_l1"``.
+        clip_value: PPO's value clipping at this distance from the collected ``"state_value"``, if given.
+
+    Writes the losses, and without gradient ``entropy``, ``kl_approx``, ``clip_fraction`` and ``explained_variance``:
+    numbers for the whole batch, so a call on a TensorDict returns a new one without batch dimensions.
+
+    Raises:
+        ContractError: the actor has no distribution or does not write its log-probability, or the critic no value.
+
+    >>> from torch import nn
+    >>> from keywork.distributions import Categorical
+    >>> from keywork.modules import ProbabilisticActor, ValueOperator
+    >>> from keywork.nn import TensorDictModule
+    >>> net = TensorDictModule(nn.Linear(4, 2), ["observation"], ["logits"])
+    >>> actor = ProbabilisticActor(net, ["logits"], distribution_class=Categorical, return_log_prob=True)
+    >>> ClipPPOLoss(actor, ValueOperator(nn.Linear(4, 1))).in_keys
+    ['observation', 'action', 'sample_log_prob', 'advantage', 'value_target']
+    """
+
+    def __init__(
+        self,
+        actor: ProbabilisticTensorDictSequential,
+        critic: TensorDictModuleBase,
+        *,
+        clip_epsilon: float = 0.2,
+        entropy_coeff: float = 0.01,
+        critic_coeff: float = 1.0,
+        normalize_advantage: bool = False,
+        loss_critic_type: Literal["l2", "smooth_l1"] = "l2",
+        clip_value: float | None = None,
+    ) -> None:
+        findings = _findings(actor, critic)
+        if findings:
+            raise ContractError(type(self).__name__, findings)
+        taken: list[Key] = [actor.dist_sample_keys[0], actor.log_prob_keys[0], ADVANTAGE, VALUE_TARGET]
+        collected: list[Key] = [] if clip_value is None else [STATE_VALUE]
+        reads = unique([*actor.in_keys, *critic.in_keys])
+        super().__init__([*reads, *taken, *collected], _OUT_KEYS, inplace=False)
+        self.actor, self.critic = actor, critic
+        self.clip_epsilon, self.clip_value = clip_epsilon, clip_value
+        self.entropy_coeff, self.critic_coeff = entropy_coeff, critic_coeff
+        self.normalize_advantage = normalize_advantage
+        self.loss_critic_type: Literal["l2", "smooth_l1"] = loss_critic_type
+        self._for_actor = tuple(reads.index(key) for key in actor.in_keys)
+        self._for_critic = tuple(reads.index(key) for key in critic.in_keys)
+        self._num_states = len(reads)
+        self._value_at = critic.out_keys.index(STATE_VALUE)
+
+    def compute(self, *inputs: Any) -> tuple[Tensor, ...]:
+        """The losses of a batch ``[*B]``; log-probabilities ``[*B]``, advantages and value targets ``[*B, 1]``."""
+        action, old_log_prob, advantage, target, *old_value = inputs[self._num_states :]
+        if self.normalize_advantage:
+            advantage = normalize(advantage)
+        dist = self.actor.dist_of(*[inputs[i] for i in self._for_actor])
+        terms = clipped_surrogate(
+            dist.log_prob(action), old_log_prob, advantage.squeeze(-1), clip_epsilon=self.clip_epsilon
+        )
+        value = self.critic.run(*[inputs[i] for i in self._for_critic])[self._value_at]
+        loss = value_loss(
+            value,
+            target,
+            kind=self.loss_critic_type,
+            old_value=old_value[0] if old_value else None,
+            clip_epsilon=self.clip_value,
+        )
+        entropy = dist.entropy().mean()
+        return (
+            -terms.objective.mean(),
+            self.critic_coeff * loss.mean(),
+            -self.entropy_coeff * entropy,
+            entropy.detach(),
+            approximate_kl(terms.log_ratio),
+            clip_fraction(terms.ratio, clip_epsilon=self.clip_epsilon),
+            explained_variance(value, target),
+        )
+
+
+_OUT_KEYS = [
+    *("loss_objective", "loss_critic", "loss_entropy"),
+    *("entropy", "kl_approx", "clip_fraction", "explained_variance"),
+]
+
+
+def _findings(actor: Any, critic: TensorDictModuleBase) -> list[Finding]:
+    findings = []
+    if not hasattr(actor, "dist_of") or not hasattr(actor, "log_prob_keys"):
+        problem = f"its actor ({actor.label}) has no distribution to score actions with."
+        fix = (
+            "pass a ProbabilisticActor(net, in_keys=['logits'], distribution_class=Categorical, return_log_prob=True)."
+        )
+        findings.append(Finding("no-distribution", problem, f"it writes {listed(actor.out_keys)}", fix))
+    elif actor.log_prob_keys[0] not in actor.out_keys:
+        problem = f"it reads {actor.log_prob_keys[0]!r}, which its actor ({actor.label}) does not write."
+        findings.append(
+            Finding("no-log-prob", problem, f"it writes {listed(actor.out_keys)}", "pass return_log_prob=True to it.")
+        )
+    if STATE_VALUE not in critic.out_keys:
+        problem = f"its critic ({critic.label}) does not write {STATE_VALUE!r}."
+        fix = f"name the critic's output: ValueOperator(net, in_keys=[...]), or out_keys=[{STATE_VALUE!r}]."
+        findings.append(Finding("no-value", problem, f"it writes {listed(critic.out_keys)}", fix))
+    return findings
