@@ -93,4 +93,3 @@ def check_arguments(
         fix = f"add a key for {missing[0]!r} to in_keys, or pass distribution_kwargs={{{missing[0]!r}: ...}}."
         findings.append(Finding("missing-parameter", problem, f"in_keys brings {listed(given)}", fix))
     return findings
-

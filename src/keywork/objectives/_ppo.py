@@ -12,7 +12,6 @@ from keywork.functional import (
     approximate_kl,
     clip_fraction,
     clipped_surrogate,
-    explained_variance,
     normalize,
     value_loss,
 )
@@ -35,8 +34,8 @@ class ClipPPOLoss(TensorDictModuleBase):
         loss_critic_type: ``"l2"`` or ``"smooth_l1"``.
         clip_value: PPO's value clipping at this distance from the collected ``"state_value"``, if given.
 
-    Writes the losses, and without gradient ``entropy``, ``kl_approx``, ``clip_fraction`` and ``explained_variance``:
-    numbers for the whole batch, so a call on a TensorDict returns a new one without batch dimensions.
+    Writes the losses, and without gradient ``entropy``, ``kl_approx`` and ``clip_fraction``: numbers for the whole
+    batch, so a call on a TensorDict returns a new one without batch dimensions.
 
     Raises:
         ContractError: the actor has no distribution or does not write its log-probability, or the critic no value.
@@ -105,13 +104,12 @@ class ClipPPOLoss(TensorDictModuleBase):
             entropy.detach(),
             approximate_kl(terms.log_ratio),
             clip_fraction(terms.ratio, clip_epsilon=self.clip_epsilon),
-            explained_variance(value, target),
         )
 
 
 _OUT_KEYS = [
     *("loss_objective", "loss_critic", "loss_entropy"),
-    *("entropy", "kl_approx", "clip_fraction", "explained_variance"),
+    *("entropy", "kl_approx", "clip_fraction"),
 ]
 
 

@@ -1,0 +1,38 @@
+"""Distributions over actions: torch distributions that are cheap to build, exact, and never without an answer.
+
+What each exploration type takes from them: RANDOM a draw (``rsample`` where ``has_rsample``, else ``sample``), MODE
+``mode``, MEAN ``mean``, DETERMINISTIC ``deterministic_sample``. All but the first are free of noise and inside the
+support.
+
+===================  =======================  =======================  =====================================
+distribution         MODE                     MEAN                     DETERMINISTIC
+===================  =======================  =======================  =====================================
+IndependentNormal    loc                      loc                      loc
+TanhNormal           highest density          expectation              centre + half · tanh(loc), the median
+Categorical          likeliest index          likeliest index          likeliest index
+OneHotCategorical    likeliest, one-hot       likeliest, one-hot       likeliest, one-hot
+Delta                param                    param                    param
+===================  =======================  =======================  =====================================
+"""
+
+from . import _kl as _kl
+from ._categorical import Categorical
+from ._delta import Delta
+from ._draw import check_arguments, draw
+from ._independent_normal import IndependentNormal
+from ._normal_param_extractor import NormalParamExtractor
+from ._one_hot_categorical import OneHotCategorical
+from ._state_independent_scale import AddStateIndependentNormalScale
+from ._tanh_normal import TanhNormal
+
+__all__ = [
+    "AddStateIndependentNormalScale",
+    "Categorical",
+    "Delta",
+    "IndependentNormal",
+    "NormalParamExtractor",
+    "OneHotCategorical",
+    "TanhNormal",
+    "check_arguments",
+    "draw",
+]

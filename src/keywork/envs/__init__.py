@@ -1,0 +1,7 @@
+"""Environments: Gymnasium's, stepped together, as a source of experience."""
+
+from keywork.envs._gym_env import GymEnv
+from keywork.envs._processes import ProcessWorkers
+from keywork.envs._transition import VALID, EpisodeStats, Transition
+
+__all__ = ["VALID", "EpisodeStats", "GymEnv", "ProcessWorkers", "Transition"]

@@ -1,0 +1,59 @@
+"""What one step of all environments yields, in numpy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from keywork._keys import Key
+
+Arrays = dict[Key, np.ndarray]
+
+VALID: Key = ("collector", "valid")
+"""Where a batch says which of its steps were really taken; see `Transition`."""
+
+
+class EpisodeStats(NamedTuple):
+    """A finished episode.
+
+    Attributes:
+        env: which environment it ran in, counted from 0.
+        return_: the sum of its rewards, undiscounted, in float64.
+        length: how many steps it had.
+    """
+
+    env: int
+    return_: float
+    length: int
+
+
+class Transition(NamedTuple):
+    """One step of ``N`` environments.
+
+    The flags and the reward have the shape ``[N, 1]`` that they have in a batch; an observation has ``[N, *shape]``.
+    The arrays are new with every step and never written again, so they may be kept; where no episode ended,
+    ``observation`` and ``next_observation`` hold the same arrays, so do not write into them.
+
+    Attributes:
+        observation: what to act on next. Where an episode ended, the first observation of the new one.
+        next_observation: what the step led to. Where an episode ended, its true final observation.
+        reward: float32.
+        done: ``terminated | truncated``. The next step of that environment begins an episode (``is_init``).
+        terminated: the episode came to its end: nothing follows, do not bootstrap.
+        truncated: the episode was cut off: bootstrap from ``next_observation``.
+        episodes: the episodes that ended with this step, in the order of their environments.
+        valid: bool ``[N, 1]``, or None where every row is a step that was really taken. A vector environment that
+            resets itself in the step *after* an episode's end ignores that step's action; such a row is False. It is
+            closed off as an episode of its own (final observation -> final observation, reward 0, truncated), so that
+            it joins nothing even where the mask is ignored, and no statistics count it.
+    """
+
+    observation: Arrays
+    next_observation: Arrays
+    reward: np.ndarray
+    done: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    episodes: list[EpisodeStats]
+    valid: np.ndarray | None = None

@@ -1,0 +1,6 @@
+"""The flow: the whole pipeline, seen and checked before its first step."""
+
+from keywork.flow._flow import Flow
+from keywork.flow._graph import Carry, Entry, Graph, Holding, Kind, Part, Stream
+
+__all__ = ["Carry", "Entry", "Flow", "Graph", "Holding", "Kind", "Part", "Stream"]

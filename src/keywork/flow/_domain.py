@@ -1,0 +1,40 @@
+"""Which values an entry can take, where a module says so."""
+
+from __future__ import annotations
+
+from numbers import Number
+from typing import Any
+
+from torch.distributions import constraints
+
+from keywork._keys import Key
+from keywork.specs import Composite, Spec
+
+
+def declared_domain(module: Any, key: Key) -> str:
+    """What a module's ``spec`` says of one of its outputs; empty if it has none."""
+    spec = getattr(module, "spec", None)
+    if isinstance(spec, Composite):
+        spec = spec.get(key)
+    elif list(module.out_keys)[:1] != [key]:
+        return ""  # one spec for several outputs is that of the first
+    return spec.domain if isinstance(spec, Spec) else ""
+
+
+def domain_of_support(support: Any) -> str:
+    """A distribution's support in the words of the specs; empty where there are none for it.
+
+    >>> domain_of_support(constraints.interval(-2.0, 2.0)), domain_of_support(constraints.integer_interval(0, 3))
+    ('[-2, 2]', '{0..3}')
+    """
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    low, high = _number(getattr(support, "lower_bound", None)), _number(getattr(support, "upper_bound", None))
+    if low is not None and high is not None:
+        between = isinstance(support, constraints.integer_interval)
+        return f"{{{low}..{high}}}" if between else f"[{low}, {high}]"
+    return ""
+
+
+def _number(bound: Any) -> str | None:
+    return f"{bound:g}" if isinstance(bound, Number) else None

@@ -1,0 +1,141 @@
+"""Flow: a pipeline from its parts to a table, a picture, and the findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from keywork._errors import ContractError
+from keywork._keys import Key, next_key, unique
+from keywork.flow._check import findings_of
+from keywork.flow._graph import Carry, Entry, Graph, Holding, Part
+from keywork.flow._infer import infer
+from keywork.flow._json import to_json
+from keywork.flow._parts import Step, steps_of
+from keywork.flow._table import rich_table, table
+from keywork.flow.picture import svg_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class Flow:
+    """Who writes and who reads every key of a pipeline, and what the keys hold; found out when it is built.
+
+    Args:
+        parts: in the order in which they act, for example an environment, a policy, an estimator, a loss and an
+            optimiser; any of them may be left out. A part is an environment, anything with ``in_keys`` and
+            ``out_keys`` (a sequential stands for its steps), a ``torch.optim.Optimizer``, a dict of specs of what
+            comes from outside, or a `Part` that describes anything else.
+        check: refuse a pipeline with findings; otherwise they are left in ``findings``.
+
+    Attributes:
+        graph: all of it, as plain data.
+        findings: what is wrong; empty unless ``check=False``.
+
+    With an environment, or a dict of specs, everything that is read has to be written by somebody; without, what
+    nobody writes is taken to come from outside.
+
+    Raises:
+        ContractError: a part reads a key that nothing before it writes, or is no part of a pipeline. All findings at
+            once.
+
+    >>> import torch
+    >>> from keywork.nn import TensorDictModule
+    >>> from keywork.specs import Unbounded
+    >>> policy = TensorDictModule(torch.nn.Linear(4, 2), ["observation"], ["action"])
+    >>> print(Flow({"observation": Unbounded(4)}, policy).table())
+    key          shape  dtype    domain  written by  read by
+    -----------  -----  -------  ------  ----------  -------
+    observation  [4]    float32  real    inputs      Linear
+    action       [2]    float32          Linear      -
+    """
+
+    def __init__(self, *parts: Any, check: bool = True) -> None:
+        steps = steps_of(parts)
+        plain = tuple(step.part for step in steps)
+        carries = _carries(plain)
+        if all(part.kind not in ("env", "input") for part in plain):
+            outside = _outside(plain, carries)
+            steps = [Step(outside), *steps] if outside else steps
+            plain = tuple(step.part for step in steps)
+            carries = _carries(plain)
+        self.findings = tuple(findings_of(plain, carries))
+        if check and self.findings:
+            raise ContractError("Flow", self.findings)
+        holdings, notes = infer(steps)
+        self.graph = Graph(plain, _entries(plain, carries, holdings), carries, tuple(notes))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts, in the order in which they act; an environment is there twice."""
+        return self.graph.parts
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every key, in the order of its first appearance."""
+        return self.graph.entries
+
+    def __getitem__(self, key: Key) -> Entry:
+        for entry in self.graph.entries:
+            if entry.key == key:
+                return entry
+        raise KeyError(f"{key!r} is no key of this flow; its keys are {[entry.key for entry in self.graph.entries]}.")
+
+    def table(self, width: int = 100) -> str:
+        """Every key, what it holds, who writes it and who reads it, as aligned text of at most ``width`` columns."""
+        return table(self.graph, width)
+
+    def rich(self) -> Table:
+        """The same for a terminal: an object that ``rich.print`` shows."""
+        return rich_table(self.graph)
+
+    def svg(self) -> str:
+        """A picture of the pipeline: an SVG document that follows the viewer's light or dark mode."""
+        return svg_of(self.graph)
+
+    def to_json(self) -> str:
+        """Everything, for other programs; nested keys are lists."""
+        return to_json(self.graph)
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def __repr__(self) -> str:
+        return f"Flow({len(self.parts)} parts, {len(self.entries)} keys)"
+
+
+def _carries(parts: Sequence[Part]) -> tuple[Carry, ...]:
+    """The back edges: from who writes ``("next", k)`` to who has ``k`` at the beginning of the following step."""
+    carries = []
+    declared = {key for part in parts for key in part.carries}
+    for source, part in enumerate(parts):
+        for key in unique(k for p in parts for k in (*p.writes, *p.inputs)):
+            if next_key(key) not in part.writes:
+                continue
+            first = next((i for i, p in enumerate(parts) if key in p.writes or key in p.inputs))
+            starts_there = key in parts[first].writes and parts[first].kind == part.kind == "env"
+            if starts_there or key in declared:
+                carries.append(Carry(key, source, first))
+    return tuple(carries)
+
+
+def _outside(parts: Sequence[Part], carries: Sequence[Carry]) -> Part | None:
+    """What comes from outside, as a part in front of the others: all that is read and that nobody has written."""
+    written: set[Key] = {carry.key for carry in carries}
+    wanted: list[Key] = []
+    for part in parts:
+        wanted += [key for key in part.reads if key not in written]
+        written.update(part.writes)
+    return Part("inputs", "input", writes=unique(wanted)) if wanted else None
+
+
+def _entries(parts: Sequence[Part], carries: Sequence[Carry], holdings: Mapping[Key, Holding]) -> tuple[Entry, ...]:
+    entries = []
+    for key in unique(key for part in parts for key in (*part.inputs, *part.writes)):
+        writers = tuple(part.name for part in parts if key in part.writes)
+        if not writers:
+            writers = tuple(f"{parts[carry.source].name} (step before)" for carry in carries if carry.key == key)
+        holds = holdings.get(key) or holdings.get(next_key(key), Holding())
+        entries.append(Entry(key, holds, writers, tuple(part.name for part in parts if key in part.inputs)))
+    return tuple(entries)

@@ -1,0 +1,170 @@
+"""From environments, key modules and optimisers to the steps of a pipeline, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from keywork._errors import ContractError, Finding
+from keywork._keys import ACTION, NEXT, Key, as_keys, leaf, path_of
+from keywork.flow._describe import description_of, kind_of, name_of, unique_names
+from keywork.flow._graph import Part
+from keywork.nn import Contract, TensorDictModuleBase, TensorDictSequential
+from keywork.specs import Composite, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A part, and what is behind it.
+
+    Attributes:
+        module: the key module that computes what the part writes, if there is one.
+        specs: what is known of entries without computing anything: what the part writes, and what it accepts.
+    """
+
+    part: Part
+    module: Any = None
+    specs: Mapping[Key, TensorSpec] = field(default_factory=dict)
+
+
+def steps_of(parts: Sequence[Any]) -> list[Step]:
+    """The steps of a pipeline, with unique names.
+
+    An environment makes two: what it shows first, and, as soon as the action is there, what the action leads to.
+
+    Raises:
+        ContractError: something is no part of a pipeline, or there are two environments.
+    """
+    envs = [thing for thing in parts if is_env(thing)]
+    action = envs[0].action_key if envs else ACTION
+    findings = [_no_part(position, thing) for position, thing in enumerate(parts) if not _is_part(thing)]
+    if len(envs) > 1:
+        findings.append(_second_env(envs))
+    if findings:
+        raise ContractError("Flow", findings)
+    groups: list[list[Step]] = []
+    for thing in parts:
+        groups.append(_group(thing, action, [step for group in groups for step in group]))
+    if envs:
+        groups.insert(_place_of_the_step(groups, action), [_env_step(envs[0])])
+    steps = [step for group in groups for step in group]
+    names = unique_names(step.part.name for step in steps)
+    return [replace(step, part=replace(step.part, name=name)) for step, name in zip(steps, names, strict=True)]
+
+
+def is_env(thing: Any) -> bool:
+    """Whether something is an environment: it has specs and takes an action."""
+    return not isinstance(thing, nn.Module) and hasattr(thing, "specs") and hasattr(thing, "action_key")
+
+
+def _is_module(thing: Any) -> bool:
+    return isinstance(thing, nn.Module) and hasattr(thing, "in_keys") and hasattr(thing, "out_keys")
+
+
+def _is_part(thing: Any) -> bool:
+    return isinstance(thing, Part | Optimizer | Composite | Mapping) or is_env(thing) or _is_module(thing)
+
+
+def _group(thing: Any, action: Key, before: Sequence[Step]) -> list[Step]:
+    if isinstance(thing, Part):
+        return [Step(thing)]
+    if isinstance(thing, Optimizer):
+        losses = [key for step in before if step.part.kind == "loss" for key in step.part.writes if _is_loss(key)]
+        return [Step(Part(type(thing).__name__, "optimiser", reads=tuple(losses), description=_rate_of(thing)))]
+    if isinstance(thing, Composite | Mapping):
+        specs = dict(Composite(dict(thing.items())).items())
+        return [Step(Part("inputs", "input", writes=tuple(specs)), specs=specs)]
+    if is_env(thing):
+        return [_env_root(thing)]
+    return list(_module_steps(thing, action))
+
+
+def _env_root(env: Any) -> Step:
+    specs = {key: spec for key, spec in env.specs.items() if path_of(key)[0] != NEXT and key != env.action_key}
+    count = getattr(env, "num_envs", 1)
+    description = f"{count} environments" if count > 1 else ""
+    return Step(Part(_env_name(env), "env", writes=tuple(specs), description=description), specs=specs)
+
+
+def _env_step(env: Any) -> Step:
+    specs = {key: spec for key, spec in env.specs.items() if path_of(key)[0] == NEXT}
+    part = Part(f"{_env_name(env)} step", "env", reads=(env.action_key,), writes=tuple(specs))
+    return Step(part, specs={**specs, env.action_key: env.action_spec})
+
+
+def _env_name(env: Any) -> str:
+    return str(getattr(env, "name", type(env).__name__))
+
+
+def _place_of_the_step(groups: Sequence[Sequence[Step]], action: Key) -> int:
+    """Where the environment takes its step: after all that writes the action, or before the first look ahead."""
+    acting = [i for i, group in enumerate(groups) if any(action in step.part.writes for step in group)]
+    if acting:
+        return acting[-1] + 1
+    looking = [
+        i for i, group in enumerate(groups) if any(path_of(k)[0] == NEXT for step in group for k in step.part.inputs)
+    ]
+    return looking[0] if looking else len(groups)
+
+
+def _module_steps(module: Any, action: Key, name: str = "") -> Iterator[Step]:
+    """The step of a key module, or those of a sequential; a name that a sequential's step was given is kept."""
+    if isinstance(module, TensorDictSequential) and _shows_everything(module):
+        named = isinstance(module.module, nn.ModuleDict)
+        for child_name, child in module.module.named_children():
+            yield from _module_steps(child, action, child_name if named else "")
+        return
+    contract = module.contract if isinstance(module, TensorDictModuleBase) else _contract_of(module)
+    yield Step(
+        Part(
+            name or name_of(module),
+            kind_of(contract, action),
+            reads=contract.reads,
+            writes=contract.writes,
+            optional=contract.optional,
+            carries=contract.carries,
+            description=description_of(module),
+        ),
+        module,
+    )
+
+
+def _shows_everything(sequential: TensorDictSequential) -> bool:
+    """Whether all that its steps write is seen from outside; otherwise it is one part."""
+    return all(key in sequential.out_keys for step in sequential for key in step.out_keys)
+
+
+def _contract_of(module: Any) -> Contract:
+    return Contract(as_keys(list(module.in_keys)), as_keys(list(module.out_keys)))
+
+
+def _is_loss(key: Key) -> bool:
+    return leaf(key) == "loss" or leaf(key).startswith("loss_")
+
+
+def _rate_of(optimiser: Optimizer) -> str:
+    rates = dict.fromkeys(group["lr"] for group in optimiser.param_groups if "lr" in group)
+    return f"learning rate {', '.join(f'{float(rate):g}' for rate in rates)}" if rates else ""
+
+
+def _no_part(position: int, thing: Any) -> Finding:
+    return Finding(
+        "no-part",
+        f"part {position} is {type(thing).__name__}, which says nothing of what it reads and writes.",
+        "parts are environments, key modules (with in_keys and out_keys), optimisers, dicts of specs, and Part",
+        "wrap a network: TensorDictModule(net, in_keys=[...], out_keys=[...]); describe anything else: "
+        "Part(name, kind, reads=..., writes=...).",
+    )
+
+
+def _second_env(envs: Sequence[Any]) -> Finding:
+    return Finding(
+        "two-envs",
+        f"there are {len(envs)} environments.",
+        ", ".join(_env_name(env) for env in envs),
+        "a flow has one: give the others flows of their own.",
+    )

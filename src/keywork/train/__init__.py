@@ -1,0 +1,1 @@
+"""Training: trainer, algorithms, checkpoints, logging, reports."""

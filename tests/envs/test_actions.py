@@ -1,0 +1,128 @@
+"""Nothing that is not an action reaches an environment."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from keywork._errors import EnvError, SpecError, UsageError
+from keywork.envs._actions import ActionGate
+
+BOX = spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))
+
+
+def gate(space, num_envs=2, *, one_hot=False, clip=False):
+    return ActionGate(space, num_envs, one_hot=one_hot, clip=clip)
+
+
+@pytest.mark.parametrize(
+    ("space", "ours", "theirs"),
+    [
+        (spaces.Discrete(3), [0, 2], [0, 2]),
+        (spaces.Discrete(3, start=-1), [0, 2], [-1, 1]),
+        (spaces.MultiDiscrete([2, 3], start=[1, 0]), [[0, 2], [1, 0]], [[1, 2], [2, 0]]),
+        (spaces.MultiBinary(2), [[0, 1], [1, 1]], [[0, 1], [1, 1]]),
+        (BOX, [[-2.0, 0.0], [1.5, 1.0]], [[-2.0, 0.0], [1.5, 1.0]]),
+        (spaces.Box(-1, 1, (1,), np.float64), [[0.5], [-1.0]], [[0.5], [-1.0]]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("form", [torch.tensor, np.array])
+def test_actions_in_the_form_of_the_environment(space, ours, theirs, form):
+    given_actions = form(ours)
+    result = gate(space)(given_actions)
+    assert result.dtype == space.dtype
+    assert result.tolist() == theirs
+    assert all(space.contains(row if row.ndim else row[()]) for row in result)
+    result[...] = 1  # an environment may write into its action
+    assert given_actions.tolist() == ours
+
+
+def test_one_hot_actions():
+    take = gate(spaces.Discrete(3, start=4), one_hot=True)
+    assert take(torch.tensor([[0, 1, 0], [0, 0, 1]])).tolist() == [5, 6]
+    assert take(np.array([[1.0, 0, 0], [0, 0, 1]])).tolist() == [4, 6]
+
+
+@pytest.mark.parametrize(
+    ("space", "actions", "text"),
+    [
+        (spaces.Discrete(3), [0, 3], "'action' of env 1 is outside of its space: 3"),
+        (spaces.Discrete(3), [-1, 0], "'action' of env 0 is outside of its space: -1"),
+        (spaces.MultiDiscrete([2, 3]), [[0, 0], [2, 0]], r"'action' of env 1 is outside of its space: \[2, 0\]"),
+        (spaces.MultiBinary(2), [[0, 2], [0, 0]], r"'action' of env 0 is outside of its space: \[0, 2\]"),
+        (BOX, [[0, 0], [0.0, 1.5]], r"'action' of env 1 is outside of its space: \[0.0, 1.5\]"),
+        (BOX, [[0, 0], [float("nan"), 0]], r"'action' of env 1 is not finite: \[nan, 0.0\]"),
+        (BOX, [[float("inf"), 0], [0, 0]], r"'action' of env 0 is not finite: \[inf, 0.0\]"),
+        (spaces.Box(-np.inf, np.inf, (1,)), [[np.inf], [0]], r"'action' of env 0 is not finite: \[inf\]"),
+    ],
+)
+@pytest.mark.parametrize("form", [torch.tensor, np.array])
+def test_an_action_outside_is_named(space, actions, text, form):
+    with pytest.raises(EnvError, match=text):
+        gate(space)(form(actions))
+
+
+def test_the_message_says_what_to_do():
+    with pytest.raises(EnvError) as caught:
+        gate(spaces.Box(-2, 2, (1,)))(np.array([[0.0], [2.5]], np.float32))
+    assert str(caught.value) == (
+        "The environments cannot be stepped: 'action' of env 1 is outside of its space: [2.5]\n"
+        "   its space: Bounded(low=-2.0, high=2.0, shape=(1,), dtype=torch.float32)\n"
+        "   End the policy in a distribution that fits its action_spec, such as TanhNormal(low=..., high=...), "
+        "or pass clip_actions=True."
+    )
+
+
+def test_clipping_puts_on_the_bounds_and_still_refuses_nan():
+    take = gate(BOX, clip=True)
+    assert take(torch.tensor([[5.0, -3.0], [1.0, 0.5]])).tolist() == [[2.0, 0.0], [1.0, 0.5]]
+    with pytest.raises(EnvError, match=r"of env 0 is not finite: \[nan, 0.0\]"):
+        take(torch.tensor([[float("nan"), 0.0], [0.0, 0.0]]))
+
+
+def test_rounding_is_not_outside():
+    above = np.nextafter(np.float32(2), np.float32(3))
+    assert gate(BOX)(np.array([[above, 0], [0, 0]], np.float32))[0].tolist() == [2, 0]
+    with pytest.raises(EnvError):
+        gate(BOX)(np.array([[2.0001, 0], [0, 0]], np.float32))
+
+
+@given(npst.arrays(np.float32, (2, 2), elements=st.floats(width=32)), st.booleans())
+def test_nothing_outside_gets_through(actions, clip):
+    try:
+        result = gate(BOX, clip=clip)(actions)
+    except EnvError:
+        inside = (actions >= BOX.low) & (actions <= BOX.high)
+        assert not inside.all()
+        assert not np.isfinite(actions).all() or not clip
+    else:
+        assert all(BOX.contains(row) for row in result)
+
+
+@pytest.mark.parametrize("bad", [[[0, 0], [0, 1]], [[1, 1], [0, 1]], [[1, 0], [0.3, 0.4]]])
+def test_a_vector_that_is_not_one_hot(bad):
+    with pytest.raises(EnvError, match=r"'action' of env [01] is not one-hot: \["):
+        gate(spaces.Discrete(2), one_hot=True)(torch.tensor(bad))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 1), (1, 2)])
+def test_another_shape_is_refused(shape):
+    with pytest.raises(EnvError, match=r"'action' has the shape .*\n   They take \[2\]: one row for each environment"):
+        gate(spaces.Discrete(2))(np.zeros(shape, np.int64))
+
+
+@pytest.mark.parametrize("form", [torch.tensor, np.array])
+def test_scores_in_place_of_an_index(form):
+    with pytest.raises(SpecError, match="it has another dtype"):
+        gate(spaces.Discrete(2))(form([0.2, 0.8]))
+
+
+def test_spaces_that_cannot_be_acted_in():
+    with pytest.raises(UsageError, match=r"cannot take actions of the space Tuple[\s\S]*TransformAction"):
+        gate(spaces.Tuple((spaces.Discrete(2),)))
+    with pytest.raises(UsageError, match=r"one-hot actions \(one_hot=True\) for Box"):
+        gate(BOX, one_hot=True)

@@ -1,0 +1,183 @@
+"""Nothing in a picture lies on top of anything else."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+
+import pytest
+
+from keywork.flow import Part
+from keywork.flow.picture import layout
+from keywork.flow.picture._text import mono_width, sans_width
+
+
+def overlap(one, other, apart=0.0):
+    return (
+        one.x < other.x + other.width + apart
+        and other.x < one.x + one.width + apart
+        and one.y < other.bottom + apart
+        and other.y < one.bottom + apart
+    )
+
+
+def pieces(wire):
+    return list(itertools.pairwise(wire.points))
+
+
+def passes_through(piece, box, inset=1.0):
+    (x1, y1), (x2, y2) = piece
+    left, right = min(x1, x2), max(x1, x2)
+    top, bottom = min(y1, y2), max(y1, y2)
+    return (
+        left < box.x + box.width - inset
+        and box.x + inset < right + (left == right) * 1e-6
+        and top < box.bottom - inset
+        and box.y + inset < bottom + (top == bottom) * 1e-6
+    )
+
+
+def test_boxes_do_not_overlap_and_keep_a_distance(graph):
+    drawing = layout(graph)
+    for one, other in itertools.combinations((*drawing.cards, *drawing.labels), 2):
+        assert not overlap(one, other, apart=6), (one.tip, other.tip)
+
+
+def test_everything_lies_within_the_picture(graph):
+    drawing = layout(graph)
+    for box in (*drawing.cards, *drawing.labels):
+        assert box.x >= 0
+        assert box.y >= 0
+        assert box.x + box.width <= drawing.width
+        assert box.bottom <= drawing.height
+    for x, y in (point for wire in drawing.wires for point in wire.points):
+        assert 0 <= x <= drawing.width
+        assert 0 <= y <= drawing.height
+
+
+def test_texts_fit_into_their_boxes_and_do_not_overlap(graph):
+    drawing = layout(graph)
+    for box in (*drawing.cards, *drawing.labels):
+        spans = []
+        for text in box.texts:
+            left = text.x - text.width if text.anchor == "end" else text.x
+            assert left >= box.x + 6
+            assert left + text.width <= box.x + box.width - 6
+            assert box.y < text.y - text.size * 0.75
+            assert text.y < box.bottom - text.size * 0.2
+            spans.append((left, left + text.width, text.y - text.size * 0.8, text.y + text.size * 0.2))
+        for (a, b, top, bottom), (c, d, other_top, other_bottom) in itertools.combinations(spans, 2):
+            assert b <= c or d <= a or bottom <= other_top or other_bottom <= top, box.tip
+
+
+def test_text_widths_are_those_of_the_font_they_are_drawn_in(ppo_graph):
+    for box in (*layout(ppo_graph).cards, *layout(ppo_graph).labels):
+        measure = sans_width if box.style == "card" else mono_width
+        for text in box.texts:
+            assert text.width == measure("".join(piece for piece, _ in text.pieces), text.size)
+
+
+def test_lines_run_straight_down_or_across_and_through_no_box(graph):
+    drawing = layout(graph)
+    boxes = (*drawing.cards, *drawing.labels)
+    for wire in drawing.wires:
+        for piece in pieces(wire):
+            (x1, y1), (x2, y2) = piece
+            assert x1 == x2 or y1 == y2
+            for box in boxes:
+                assert not passes_through(piece, box), (piece, box.tip)
+
+
+def test_lines_of_different_nets_never_run_along_each_other(graph):
+    drawing = layout(graph)
+    runs = [(wire.net, piece) for wire in drawing.wires for piece in pieces(wire)]
+    for (net, ((a, b), (c, d))), (other, ((e, f), (g, h))) in itertools.combinations(runs, 2):
+        if net == other:
+            continue
+        if a == c and e == g and abs(a - e) < 3:
+            shared = min(max(b, d), max(f, h)) - max(min(b, d), min(f, h))
+            assert shared <= 0.5, (net, other)
+        if b == d and f == h and abs(b - f) < 3:
+            shared = min(max(a, c), max(e, g)) - max(min(a, c), min(e, g))
+            assert shared <= 0.5, (net, other)
+
+
+def test_every_reader_gets_one_arrow(graph):
+    drawing = layout(graph)
+    streams = [stream for stream in graph.streams if stream.readers]
+    bundles = {(stream.writer, stream.readers) for stream in streams}
+    read = {key for part in graph.parts for key in part.inputs}
+    loops = {(carry.source, carry.target) for carry in graph.carries if carry.key in read}
+    assert sum(wire.arrow for wire in drawing.wires) == sum(len(readers) for _, readers in bundles) + len(loops)
+    tops = {(card.y) for card in drawing.cards}
+    for wire in drawing.wires:
+        if wire.arrow:
+            x, y = wire.points[-1]
+            assert y in tops
+            assert any(card.y == y and card.x < x < card.x + card.width for card in drawing.cards)
+
+
+def test_readers_stand_below_writers(graph):
+    cards = layout(graph).cards
+    for stream in graph.streams:
+        for reader in stream.readers:
+            assert cards[reader].y > cards[stream.writer].bottom
+
+
+def test_the_main_line_of_ppo_is_straight_and_nothing_crosses_it(ppo_graph):
+    drawing = layout(ppo_graph)
+    assert len({card.centre for card in drawing.cards}) == 1
+    # observation, logits, action, next, advantage and the losses stand on that line; sample_log_prob beside it
+    centre = drawing.cards[0].centre
+    assert [label.centre == centre for label in drawing.labels].count(False) == 2  # and the back edge
+
+
+def test_a_chain_is_one_straight_line():
+    parts = [Part("a", writes=("x",)), Part("b", reads=("x",), writes=("y",)), Part("c", reads=("y",))]
+    from keywork.flow import Entry, Graph, Holding
+
+    entries = tuple(Entry(key, Holding(), (), ()) for key in ("x", "y"))
+    drawing = layout(Graph(tuple(parts), entries))
+    assert all(len(wire.points) == 2 for wire in drawing.wires)
+    assert len({wire.points[0][0] for wire in drawing.wires}) == 1
+
+
+def test_a_row_is_no_wider_than_a_page_even_with_many_parts_side_by_side():
+    from keywork.flow import Entry, Graph, Holding
+
+    parts = [Part("a", writes=("x",)), *(Part(f"reader {i} of many", reads=("x",)) for i in range(40))]
+    drawing = layout(Graph(tuple(parts), (Entry("x", Holding(), (), ()),)))
+    assert drawing.width < 2000
+    assert drawing.height < 4000
+
+
+PROGRAM = """
+import hashlib, importlib.util, sys
+spec = importlib.util.spec_from_file_location("pipelines", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+from keywork.flow.picture import svg_of
+for name in ("ppo", "recurrent", "wide"):
+    print(hashlib.sha256(svg_of(module.GRAPHS[name]()).encode()).hexdigest())
+"""
+
+
+def test_the_same_graph_gives_the_same_bytes_under_every_hash_seed(request):
+    pipelines = str(request.path.parent.parent / "conftest.py")
+
+    def digest(seed):
+        command = [sys.executable, "-c", PROGRAM, pipelines]
+        done = subprocess.run(command, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    first = digest("0")
+    assert len(first.split()) == 3
+    assert digest("1") == first
+
+
+@pytest.mark.parametrize("text", ["", "iiii", "WWWW", "CartPole-v1", "漢字", "…·→"])
+def test_fixed_width_text_is_wider_than_any_usual_font_makes_it(text):
+    # 0.602 em is DejaVu Sans Mono's width, the widest of the usual ones; East Asian characters take two places.
+    places = sum(2 if char in "漢字" else 1 for char in text)
+    assert mono_width(text, 10) >= 6.02 * places - 0.01
