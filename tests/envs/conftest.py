@@ -1,5 +1,6 @@
 """Environments that know what they should have returned, and environments that misbehave."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -92,11 +93,17 @@ class Faulty(Counting):
         claim: a path: whoever creates it is the faulty one.
     """
 
+    made = 0
+
     def __init__(self, plan="raise", at=2, claim=None):
         super().__init__()
         self.plan, self.at, self.claim, self.calls = plan, at, claim, 0
         if plan == "raise in init" and self._claimed():
             raise LookupError("no simulator here")
+        if plan == "kill in init" and multiprocessing.parent_process() is not None:
+            type(self).made += 1
+            if self.made == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     def _claimed(self):
         if self.claim is None:

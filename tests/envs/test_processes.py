@@ -91,6 +91,11 @@ def test_it_is_the_environment_that_was_running_which_is_named(faulty, tmp_path)
             env.advance(ZEROS)
 
 
+def test_a_worker_that_dies_while_it_starts(faulty):
+    with pytest.raises(EnvError, match=r"'Faulty' cannot be made: env 1 of 3 died with its worker process \(.*SIGKILL"):
+        GymEnv(faulty, 3, workers=ProcessWorkers(count=1), env_kwargs={"plan": "kill in init"})
+
+
 def test_an_exit_code_is_told(faulty):
     with GymEnv(faulty, 1, workers="process", env_kwargs={"plan": "exit"}) as env:
         env.begin()

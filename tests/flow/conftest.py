@@ -65,7 +65,10 @@ def recurrent():
         ),
         Part("Ant-v5 step", "env", ("action",), following("observation", "reward", "done", "terminated", "is_init")),
         Part(
-            "GAE", "estimator", ("state_value", *following("reward", "done", "terminated")), ("advantage", "value_target")
+            "GAE",
+            "estimator",
+            ("state_value", *following("reward", "done", "terminated")),
+            ("advantage", "value_target"),
         ),
         Part(
             "Loss",
@@ -89,7 +92,9 @@ def wide(columns=8, depth=7):
         for i, sensor in enumerate(sensors):
             across = (rng.choice(sensors),) if rng.random() < 0.2 else ()
             written = f"{sensor}_h{level}"
-            parts.append(Part(f"Encoder {i}.{level}", "policy", tuple({last[i]: 0, **dict.fromkeys(across)}), (written,)))
+            parts.append(
+                Part(f"Encoder {i}.{level}", "policy", tuple({last[i]: 0, **dict.fromkeys(across)}), (written,))
+            )
             last[i] = written
     parts.append(Part("Fuse", "policy", tuple(last), ("embedding",)))
     for head in range(8):
@@ -121,9 +126,7 @@ def tangled(seed):
         again = tuple(key for key in reads if rng.random() < 0.2)
         parts.append(Part(f"Part {i} " + "w" * rng.randrange(30), "policy", reads, writes + again))
         written += writes
-    loops = [
-        Carry(f"c{i}", rng.randrange(len(parts)), rng.randrange(len(parts))) for i in range(rng.randrange(5))
-    ]
+    loops = [Carry(f"c{i}", rng.randrange(len(parts)), rng.randrange(len(parts))) for i in range(rng.randrange(5))]
     readers = Part("Last", "loss", tuple(carry.key for carry in loops))
     return graph_of([*parts, readers], loops)
 

@@ -39,8 +39,8 @@ def test_normalize_takes_one_number_of_no_dimensions():
 
 
 def test_differences_below_eps_are_not_blown_up():
-    # deviation 1 and eps 1: divided by sqrt(1 + 1)
-    assert normalize(torch.tensor([-1.0, 1.0]), eps=1.0).tolist() == pytest.approx([-(0.5**0.5), 0.5**0.5])
+    # deviation 1 and eps 3/4: divided by sqrt(1 + 9/16) = 5/4
+    assert normalize(torch.tensor([-1.0, 1.0]), eps=0.75).tolist() == pytest.approx([-0.8, 0.8])
 
 
 def test_normalize_of_a_view():

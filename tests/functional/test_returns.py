@@ -72,7 +72,7 @@ experiences = st.builds(Experience.random, st.integers(1, 4), st.integers(1, 40)
 laws = settings(max_examples=60, deadline=None)
 
 
-def close(a: torch.Tensor, b: torch.Tensor) -> None:
+def assert_close(a: torch.Tensor, b: torch.Tensor) -> None:
     torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
@@ -128,13 +128,13 @@ class TestAgainstTheLoop:
     @given(experiences, coefficient, coefficient)
     def test_generalized_advantage(self, e, gamma, lmbda):
         advantage, target = generalized_advantage(*e.whole, gamma=gamma, lmbda=lmbda)
-        close(advantage, loop_gae(e, gamma, lmbda))
-        close(target, advantage + e.v_t)
+        assert_close(advantage, loop_gae(e, gamma, lmbda))
+        assert_close(target, advantage + e.v_t)
 
     @laws
     @given(experiences, coefficient, coefficient)
     def test_lambda_return(self, e, gamma, lmbda):
-        close(lambda_return(*e.without_v, gamma=gamma, lmbda=lmbda), loop_lambda_return(e, gamma, lmbda))
+        assert_close(lambda_return(*e.without_v, gamma=gamma, lmbda=lmbda), loop_lambda_return(e, gamma, lmbda))
 
     def test_float32(self):
         e = Experience.random(8, 128, dtype=torch.float32)
@@ -148,7 +148,7 @@ class TestIdentities:
     @given(experiences, coefficient)
     def test_without_traces_the_advantage_is_the_td_error(self, e, gamma):
         advantage, _ = generalized_advantage(*e.whole, gamma=gamma, lmbda=0.0)
-        close(advantage, td0_target(e.reward_t, e.v_tp1, e.terminated_t, gamma=gamma) - e.v_t)
+        assert_close(advantage, td0_target(e.reward_t, e.v_tp1, e.terminated_t, gamma=gamma) - e.v_t)
 
     @laws
     @given(experiences, coefficient)
@@ -159,20 +159,20 @@ class TestIdentities:
         expected_after = gamma * e.v_tp1 * (end & ~e.terminated_t)
         monte_carlo = discounted_return(e.reward_t + expected_after, e.done_t, gamma=gamma)
         advantage, target = generalized_advantage(*e.whole, gamma=gamma, lmbda=1.0)
-        close(target, monte_carlo)
-        close(advantage, monte_carlo - e.v_t)
-        close(lambda_return(*e.without_v, gamma=gamma, lmbda=1.0), monte_carlo)
+        assert_close(target, monte_carlo)
+        assert_close(advantage, monte_carlo - e.v_t)
+        assert_close(lambda_return(*e.without_v, gamma=gamma, lmbda=1.0), monte_carlo)
 
     @laws
     @given(experiences, coefficient, coefficient)
     def test_the_value_target_is_the_lambda_return(self, e, gamma, lmbda):
         _, target = generalized_advantage(*e.whole, gamma=gamma, lmbda=lmbda)
-        close(target, lambda_return(*e.without_v, gamma=gamma, lmbda=lmbda))
+        assert_close(target, lambda_return(*e.without_v, gamma=gamma, lmbda=lmbda))
 
     @laws
     @given(experiences, coefficient)
     def test_lambda_zero_is_td0(self, e, gamma):
-        close(
+        assert_close(
             lambda_return(*e.without_v, gamma=gamma, lmbda=0.0),
             td0_target(e.reward_t, e.v_tp1, e.terminated_t, gamma=gamma),
         )
@@ -185,7 +185,7 @@ class TestIdentities:
         first, _ = generalized_advantage(*(x[:, :cut] for x in e.whole), gamma=gamma, lmbda=lmbda)
         second, _ = generalized_advantage(*(x[:, cut:] for x in e.whole), gamma=gamma, lmbda=lmbda)
         advantage, _ = generalized_advantage(*e.whole, gamma=gamma, lmbda=lmbda)
-        close(advantage, torch.cat([first, second], 1))
+        assert_close(advantage, torch.cat([first, second], 1))
 
     def test_a_truncated_value_counts_and_a_terminated_one_does_not(self):
         e = Experience.random(1, 1)
@@ -193,7 +193,7 @@ class TestIdentities:
         for terminated, weight in ((True, 0.0), (False, 0.9)):
             e.terminated_t[:] = terminated
             _, target = generalized_advantage(*e.whole, gamma=0.9, lmbda=0.95)
-            close(target, e.reward_t + weight * e.v_tp1)
+            assert_close(target, e.reward_t + weight * e.v_tp1)
 
 
 class TestTransforms:
@@ -226,8 +226,8 @@ class TestTransforms:
         want, _ = generalized_advantage(*self.e.whole, gamma=0.9, lmbda=0.8)
         flat, _ = generalized_advantage(*(x[..., 0] for x in self.e.whole), gamma=0.9, lmbda=0.8, time_dim=-1)
         first, _ = generalized_advantage(*(x[..., 0].t() for x in self.e.whole), gamma=0.9, lmbda=0.8, time_dim=0)
-        close(flat, want[..., 0])
-        close(first.t(), want[..., 0])
+        assert_close(flat, want[..., 0])
+        assert_close(first.t(), want[..., 0])
 
     def test_the_result_goes_straight_into_normalize(self):
         advantage, _ = generalized_advantage(*self.e.whole, gamma=0.9, lmbda=0.8)

@@ -20,6 +20,13 @@ def test_an_array_of_the_dtype_is_not_copied():
     assert Unbounded(2).to_env(tensor).ctypes.data == array.ctypes.data
 
 
+def test_memory_that_is_read_only_is_not_shared():
+    array = np.zeros((3, 2), np.float32)
+    array.flags.writeable = False
+    Unbounded(2).encode(array).add_(1.0)
+    assert not array.any()
+
+
 def test_a_tensor_of_the_dtype_is_returned_as_it_is():
     tensor = torch.zeros(3, 2)
     assert Unbounded(2).encode(tensor) is tensor
@@ -30,7 +37,7 @@ def test_a_tensor_of_the_dtype_is_returned_as_it_is():
     [
         np.arange(6, dtype=np.float32).reshape(3, 2)[::-1],  # walked backwards
         np.arange(6, dtype=np.float32)[::-1][:2],
-        np.arange(2, dtype=np.float32)[None][::-1],  # backwards along one element, which numpy calls contiguous
+        np.arange(4, dtype=np.float32).reshape(2, 2)[::-1][:1],  # numpy calls it contiguous
         np.arange(6, dtype=np.float32).reshape(2, 3).T,
         np.broadcast_to(np.arange(2, dtype=np.float32), (3, 2)),  # read-only
         np.arange(2, dtype=">f4"),  # the other byte order

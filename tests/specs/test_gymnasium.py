@@ -115,6 +115,16 @@ def test_boxes_of_any_bounds(bounds, infinite, seed):
     assert space.contains(spec.to_env(spec.rand()))
 
 
+def test_a_missing_bound_of_integers_is_one_whatever_stands_for_it():
+    # Some versions of Gymnasium leave a distance of 2 to the end of the dtype.
+    space = spaces.Box(-math.inf, 0, (2,), np.int64)
+    space.low = space.low + 2
+    assert from_gymnasium(space) == Bounded(-math.inf, 0, 2, torch.int64)
+    space = spaces.Box(0, math.inf, (2,), np.int64)
+    space.high = space.high - 2
+    assert from_gymnasium(space) == Bounded(0, math.inf, 2, torch.int64)
+
+
 def test_a_discrete_of_another_dtype_keeps_it():
     space = spaces.Discrete(4, start=3, dtype=np.int32)
     spec = from_gymnasium(space)

@@ -150,6 +150,9 @@ class TestNonFinite:
             optimizer.check()
         optimizer.step(loss_of(*nets, *batch(0)))
         optimizer.check()
+        optimizer.step(loss_of(*nets, *batch(0)) * float("inf"))
+        with pytest.raises(NonFiniteError, match="1 of the last 1"):
+            optimizer.check()
 
 
 class TestLayout:

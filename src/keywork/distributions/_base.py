@@ -44,7 +44,7 @@ class ActionDistribution(Distribution):
     def __init__(self, batch_shape: Size, event_shape: Size, validate_args: bool | None) -> None:
         # Torch's constructor would do no more than this, and take as long as drawing the sample's noise.
         self._batch_shape, self._event_shape = batch_shape, event_shape
-        self._value_shape = batch_shape + event_shape
+        self._value_shape = batch_shape + event_shape if event_shape else batch_shape
         self._validate_args = bool(validate_args)
         if validate_args:
             self._check_parameters()

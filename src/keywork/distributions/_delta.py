@@ -104,7 +104,9 @@ class Delta(ActionDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """+inf or −inf, of shape ``[..., *batch]``, with no gradient."""
-        near = torch.isclose(self._checked(value), self.param.detach(), rtol=self.rtol, atol=self.atol)
+        # torch.isclose is the same and has no batching rule for vmap.
+        param = self.param.detach()
+        near = (self._checked(value) - param).abs() <= self.atol + self.rtol * param.abs()
         near = near.flatten(near.ndim - len(self.event_shape)).all(-1) if self.event_shape else near
         return torch.where(near, math.inf, -math.inf)
 

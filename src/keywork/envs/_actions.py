@@ -78,6 +78,8 @@ class ActionGate:
                 f"The environments cannot be stepped: {ACTION!r} has the shape {list(action.shape)}.\n"
                 f"   They take {list(self._shape)}: one row for each environment, and in it {self.spec}."
             )
+        if isinstance(action, Tensor) and action.dtype is self.spec.dtype:
+            action = action.detach().cpu().numpy()
         if self._as_it_is and isinstance(action, np.ndarray) and action.dtype == self._dtype:
             return action.copy()
         tensor = action if isinstance(action, Tensor) else torch.from_numpy(np.array(action))

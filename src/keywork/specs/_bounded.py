@@ -137,7 +137,7 @@ def _fitted(low: Any, high: Any, shape: Shape | None, dtype: torch.dtype) -> tup
     wrong = wrong | (lower == math.inf) | (upper == -math.inf)
     if bool(wrong.any()):
         index = tuple(wrong.nonzero()[0].tolist())
-        got = f"low {lower[index].item()}, high {upper[index].item()}"
+        got = f"low {low[index].item()}, high {high[index].item()}"
         raise bad_bound(f"index {index}", f"no {short(dtype)} lies between its bounds", "low <= high", got)
     return lower, upper
 

@@ -62,7 +62,7 @@ def _shared(value: Any, name: str) -> Tensor:
         if not array.dtype.isnative:
             array = array.astype(array.dtype.newbyteorder("="))
         # torch shares no memory that is read-only, and none that is walked backwards.
-        if not array.flags.writeable or not array.flags.c_contiguous or min(array.strides, default=0) < 0:
+        if not array.flags.writeable or min(array.strides, default=0) < 0:
             array = array.copy()
         return torch.from_numpy(array)
     except (TypeError, ValueError) as error:  # ragged lists, words, tensors on an accelerator, uint64, longdouble

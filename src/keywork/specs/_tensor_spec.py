@@ -135,8 +135,7 @@ class TensorSpec(Spec):
         return as_shape(batch_size, "A batch") + self._shape
 
     def _fits(self, shape: torch.Size) -> bool:
-        inner = len(self._shape)
-        return len(shape) >= inner and shape[len(shape) - inner :] == self._shape
+        return shape[len(shape) - len(self._shape) :] == self._shape
 
     def _takes(self, dtype: torch.dtype) -> bool:
         """Whether values of this dtype can be brought to this spec's."""

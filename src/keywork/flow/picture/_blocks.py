@@ -75,14 +75,14 @@ class Things:
             yield self._link(net.writer, label, top, 3.0)
             trunk = self.trunk_of.get(n)
             if trunk is not None:
-                yield self._link(label, trunk, top + 1, 0.6, self._reach(label))
+                yield self._link(label, trunk, top + 1, 3.0, self._reach(label))
                 passed = self.all[trunk].first, self.all[trunk].first + self.all[trunk].height - 1
                 yield from (self._link(trunk, trunk, channel, 1.0) for channel in range(*passed))
             for reader in net.readers:
                 if self._next_to(reader, net):
                     yield self._link(label, reader, top + 1, 2.0)
                 elif trunk is not None:
-                    yield self._link(trunk, reader, 2 * self.rows[reader] - 1, 1.0, self._reach(reader))
+                    yield self._link(trunk, reader, 2 * self.rows[reader] - 1, 0.1, self._reach(reader))
 
     def _link(self, above: int, below: int, channel: int, weight: float, slack: float = 0.0) -> Link:
         return Link(self.block_of[above], self.block_of[below], channel, weight, slack)

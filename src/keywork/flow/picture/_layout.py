@@ -16,6 +16,7 @@ from keywork.flow.picture._route import Fork, Point, branches, spread, tracks_of
 
 MARGIN = 20.0
 _CHANNEL = 26.0  # height of a channel with one track or none
+_EMPTY = 8.0  # height of one without any line
 _TRACK = 11.0  # between two parallel tracks
 _PORT = 16.0  # between two lines at one card
 
@@ -74,7 +75,9 @@ class _Router:
         loops = [self._loop(k) for k in range(len(plan.loops))]
         boxes = [*self.cards, *self.labels, *(label for label, _ in loops)]
         wires += [wire for _, pair in loops for wire in pair]
-        right = max([*(box.x + box.width for box in boxes), *(x for wire in wires for x, _ in wire.points)], default=0.0)
+        right = max(
+            [*(box.x + box.width for box in boxes), *(x for wire in wires for x, _ in wire.points)], default=0.0
+        )
         labels = (*self.labels, *(label for label, _ in loops))
         return Drawing(right + MARGIN, self.height, tuple(self.cards), labels, tuple(wires))
 
@@ -151,7 +154,8 @@ class _Router:
             used = max(
                 (t for f, t in zip(self.forks[channel], self.tracks[channel], strict=True) if not f.straight), default=0
             )
-            y += (_CHANNEL + _TRACK * used) * bool(self.forks[channel])
+            between_rows = 0 <= channel < plan.layers - 1
+            y += _CHANNEL + _TRACK * used if self.forks[channel] else _EMPTY * between_rows
         return tops, y + MARGIN
 
     def _wires(self, n: int) -> Iterator[Wire]:
@@ -203,7 +207,8 @@ class _Router:
             for above, below in pairwise(inside)
             if below - above >= height + 8
         ]
-        return round(min(places, key=lambda y: abs(y - middle), default=middle))
+        nearest: float = min(places, key=lambda y: abs(y - middle), default=middle)
+        return round(nearest)
 
 
 def _joined(first: list[Point], second: list[Point]) -> list[Point]:

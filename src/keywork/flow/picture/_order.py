@@ -17,16 +17,11 @@ _SIFTINGS = 6
 
 def ordered(blocks: Sequence[Block], links: Sequence[Link]) -> list[int]:
     """The blocks from left to right; every layer takes those that stand in it."""
-    order = _by_barycentres(blocks, links)
     sifter = _Sifter(blocks, links)
-    fewest = crossings(order, links)
-    for _ in range(_SIFTINGS):
-        trial = sifter.sifted(order)
-        count = crossings(trial, links)
-        if trial == order or count > fewest:
-            break
-        order, fewest = trial, count
-    return order
+    given = list(range(len(blocks)))
+    # Sifting gets stuck at times, so it begins at several places; of equally good ends the first one is taken.
+    ends = [sifter.settle(start) for start in (_by_barycentres(blocks, links), given, given[::-1])]
+    return min(ends, key=lambda order: crossings(order, links))
 
 
 def crossings(order: Sequence[int], links: Sequence[Link]) -> int:
@@ -77,11 +72,21 @@ class _Sifter:
     """
 
     def __init__(self, blocks: Sequence[Block], links: Sequence[Link]) -> None:
-        self.blocks, self.near = blocks, neighbours(len(blocks), links)
+        self.blocks, self.all_links, self.near = blocks, links, neighbours(len(blocks), links)
         self.links: list[dict[int, list[tuple[int, int]]]] = [{} for _ in blocks]
         for link in links:
             for end in {link.above: None, link.below: None}:
                 self.links[end].setdefault(link.channel, []).append((link.above, link.below))
+
+    def settle(self, order: Sequence[int]) -> list[int]:
+        """Sift until it does not help any more."""
+        best = list(order)
+        for _ in range(_SIFTINGS):
+            trial = self.sifted(best)
+            if trial == best or crossings(trial, self.all_links) > crossings(best, self.all_links):
+                break
+            best = trial
+        return best
 
     def sifted(self, order: Sequence[int]) -> list[int]:
         """One round: every block once, those with most lines first."""

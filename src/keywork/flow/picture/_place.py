@@ -3,7 +3,7 @@
 All layers follow one order of the blocks, so a block of several layers is straight by construction.
 
 Positions solve ``min sum w_i (x_i - d_i)^2`` subject to ``x_j - x_i >= gap`` for given wishes ``d`` (the first phase
-of VPSC: Dwyer, Marriott and Stuckey, "Fast node overlap removal", 2005), and a block wishes to be where its neighbours are.
+of VPSC: Dwyer, Marriott and Stuckey, "Fast node overlap removal", 2005). A block wishes to be where its neighbours are.
 """
 
 from __future__ import annotations

@@ -12,18 +12,18 @@ from keywork.flow.picture._route import CORNER, Point
 
 # Hues by kind of part: (light, dark).
 _HUES = {
-    "input": ("#64748b", "#94a3b8"),
-    "env": ("#0f8a6d", "#3ecf9f"),
-    "policy": ("#2f6fdb", "#7aa9f9"),
-    "value": ("#0e7f9e", "#5cc7e0"),
-    "exploration": ("#b7700a", "#f0b34a"),
+    "input": ("#5c6b80", "#94a3b8"),
+    "env": ("#0b7a60", "#3ecf9f"),
+    "policy": ("#2a66cc", "#7aa9f9"),
+    "value": ("#0c7490", "#5cc7e0"),
+    "exploration": ("#9a5b06", "#f0b34a"),
     "collector": ("#5b6b82", "#9fb0c8"),
     "buffer": ("#5b6b82", "#9fb0c8"),
     "estimator": ("#7a4fd0", "#b396f5"),
-    "loss": ("#cc3d5c", "#f58aa0"),
+    "loss": ("#c33554", "#f58aa0"),
     "optimiser": ("#4b5b70", "#a9b8cc"),
     "module": ("#5b6b82", "#9fb0c8"),
-    "carry": ("#0f8a6d", "#3ecf9f"),
+    "carry": ("#0b7a60", "#3ecf9f"),
 }
 _SURFACES = {"bg": ("#ffffff", "#12161d"), "card": ("#f7f8fa", "#1b212b"), "rim": ("#d9dee6", "#323b49"),
              "ink": ("#17202e", "#e8edf4"), "dim": ("#667285", "#93a0b3")}  # fmt: skip

@@ -30,8 +30,8 @@ def mono_width(text: str, size: float) -> float:
 def shortened(text: str, room: float, size: float) -> str:
     """The text, cut and ended by ``…`` where it would be wider than ``room`` in a sans-serif font.
 
-    >>> shortened("CartPole-v1", 100, 14), shortened("CartPole-v1", 60, 14)
-    ('CartPole-v1', 'CartP…')
+    >>> shortened("CartPole-v1", 110, 14), shortened("CartPole-v1", 60, 14)
+    ('CartPole-v1', 'Cart…')
     """
     if sans_width(text, size) <= room:
         return text
@@ -43,8 +43,8 @@ def shortened(text: str, room: float, size: float) -> str:
 def wrapped(text: str, room: float, size: float, lines: int) -> list[str]:
     """The text in at most so many lines, broken at spaces; the last one is shortened.
 
-    >>> wrapped("4 -> 64 -> 2, 4.6k parameters", 100, 11, lines=2)
-    ['4 -> 64 -> 2,', '4.6k parameters']
+    >>> wrapped("4 -> 64 -> 2, 4.6k parameters", 130, 11, lines=2)
+    ['4 -> 64 -> 2, 4.6k', 'parameters']
     """
     rows: list[str] = []
     for word in text.split():

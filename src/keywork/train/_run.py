@@ -1,0 +1,136 @@
+"""A run's folder: what is in it, and how it is made and read."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from keywork._errors import RunError
+from keywork.train._algorithm import Metrics
+from keywork.train._files import Lines, read_json, read_tensors, write_json, write_tensors, write_text
+from keywork.train._settings import RunSettings
+
+_FORMAT = 1
+
+
+class Run:
+    """The folder of one run.
+
+    ============================  ====================================================================
+    ``config.json``               what was asked for, and the versions that did it
+    ``metrics.jsonl``             one row of numbers for each update, and one for the final evaluation
+    ``policy.safetensors``        the policy's weights
+    ``evaluation.json``           the returns and lengths of the final evaluation's episodes
+    ``flow.svg``, ``curves.svg``  the pipeline, and how training went
+    ``report.html``               all of it on one page
+    ============================  ====================================================================
+
+    Args:
+        path: the folder, which exists.
+
+    Raises:
+        RunError: there is no such folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_dir():
+            raise RunError(f"There is no run {str(path)!r}. Name the folder of a run: keywork eval runs/<name>.")
+        self.path = path
+        self._metrics: Lines | None = None
+
+    @classmethod
+    def create(cls, settings: RunSettings, algorithm: str, config: Mapping[str, Any]) -> Run:
+        """Make the folder, and write down what was asked for.
+
+        Raises:
+            RunError: there is one of this name already, or it cannot be made.
+        """
+        name = settings.name or _made_up_name(settings, algorithm)
+        path = settings.runs / name
+        try:
+            path.mkdir(parents=True, exist_ok=False)
+        except FileExistsError:
+            raise RunError(f"There is a run {str(path)!r} already, and none is overwritten: give another --name.") from None
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise RunError(f"The folder {str(path)!r} cannot be made: {reason}. Name another place: --runs DIR.") from error
+        run = cls(path)
+        write_json(path / "config.json", {"format": _FORMAT, "algorithm": algorithm, **config, "versions": versions()})
+        run._metrics = Lines(path / "metrics.jsonl")
+        return run
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    def on_metrics(self, metrics: Metrics) -> None:
+        """Append a row to ``metrics.jsonl``."""
+        if self._metrics is None:
+            raise RunError(f"The run {str(self.path)!r} is finished: its metrics are not added to.")
+        self._metrics.add(json.dumps(metrics))
+
+    def rows(self) -> list[Metrics]:
+        """The rows of ``metrics.jsonl``, less a last one that was cut off."""
+        try:
+            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise RunError(f"{self.path / 'metrics.jsonl'} cannot be read: {error.strerror}.") from error
+        rows = []
+        for number, line in enumerate(lines):
+            try:
+                rows.append(json.loads(line))
+            except ValueError as error:
+                if number + 1 < len(lines):
+                    raise RunError(f"{self.path / 'metrics.jsonl'}, line {number + 1} is damaged: {error}.") from error
+        return rows
+
+    def config(self) -> dict[str, Any]:
+        """What ``config.json`` holds.
+
+        Raises:
+            RunError: it is missing, damaged, or of another format.
+        """
+        config = read_json(self.path / "config.json")
+        if config.get("format") != _FORMAT:
+            raise RunError(f"{self.path / 'config.json'} has the format {config.get('format')!r}; this version reads {_FORMAT}.")
+        return config
+
+    def save_policy(self, tensors: Mapping[str, Tensor]) -> None:
+        """Write ``policy.safetensors``."""
+        write_tensors(self.path / "policy.safetensors", tensors)
+
+    def policy(self) -> dict[str, Tensor]:
+        """What ``policy.safetensors`` holds."""
+        return read_tensors(self.path / "policy.safetensors")
+
+    def write(self, name: str, content: str | Mapping[str, Any]) -> None:
+        """Write a text or JSON file of the folder, whole or not at all."""
+        if isinstance(content, str):
+            write_text(self.path / name, content)
+        else:
+            write_json(self.path / name, content)
+
+    def close(self) -> None:
+        """Close ``metrics.jsonl``; a second call does nothing."""
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    packages = {name: metadata.version(name) for name in ("keywork", "torch", "tensordict", "gymnasium", "numpy")}
+    return {"python": platform.python_version(), **packages}
+
+
+def _made_up_name(settings: RunSettings, algorithm: str) -> str:
+    env = settings.env.replace("/", "-").replace(":", "-")
+    return f"{algorithm}-{env}-seed{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"

@@ -1,0 +1,70 @@
+"""What a training run is asked to do, apart from its algorithm's own settings."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from keywork._errors import RunError, UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Where to learn, for how long, and where the results go."""
+
+    env: str = "CartPole-v1"
+    """A Gymnasium id."""
+    total_steps: int = 100_000
+    """Environment steps to learn from, of all environments together; rounded up to whole updates."""
+    num_envs: int = 8
+    """Environments that are stepped together."""
+    workers: Literal["sync", "process", "vector"] = "sync"
+    """Where they run: in this process, in processes of their own, or in the environment's own vectorised form."""
+    seed: int = 0
+    """The one number that everything random follows from."""
+    eval_episodes: int = 100
+    """Episodes of the evaluation at the end, played without exploration; 0 for none."""
+    name: str = ""
+    """The run's name, the folder below --runs; made up from algorithm, environment, seed and time if left out."""
+    runs: Path = Path("runs")
+    """Where the folders of runs are."""
+    threads: int = 1
+    """Threads of one operation; small networks are fastest with one."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("total_steps", 1), ("num_envs", 1), ("seed", 0), ("eval_episodes", 0), ("threads", 1)):
+            if getattr(self, name) < least:
+                option = f"--{name.replace('_', '-')} {getattr(RunSettings, name)}"
+                raise UsageError(f"{name} is {getattr(self, name)}: it has to be {least} or more, such as {option}.")
+        if self.name and (Path(self.name).name != self.name or self.name.startswith(".")):
+            raise UsageError(f"The name {self.name!r} is no name of a folder: leave out slashes and leading dots.")
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """A config dataclass as what JSON can hold."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()}
+
+
+def from_plain(kind: type[T], plain: Any, where: str) -> T:
+    """A config dataclass from what JSON held.
+
+    Raises:
+        RunError: fields are missing or unknown, or have values of another type than the defaults.
+    """
+    known = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+    if not isinstance(plain, dict) or set(plain) != set(known):
+        differing = sorted(set(plain) ^ set(known)) if isinstance(plain, dict) else [type(plain).__name__]
+        raise RunError(f"{where} was written by another version, or by hand: it differs in {', '.join(differing)}.")
+    values = {}
+    for name, value in plain.items():
+        default: Any = known[name]
+        made = tuple(value) if isinstance(default, tuple) and isinstance(value, list) else value
+        made = Path(made) if isinstance(default, Path) and isinstance(made, str) else made
+        made = float(made) if isinstance(default, float) and type(made) is int else made
+        if not isinstance(made, type(default)) or isinstance(made, bool) != isinstance(default, bool):
+            raise RunError(f"{where} says {name}={value!r}, which is no {type(default).__name__} such as {default!r}.")
+        values[name] = made
+    return kind(**values)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from keywork._errors import SpecError
+from keywork.distributions import OneHotCategorical
+
+LOGITS = torch.tensor([[0.0, 1.0, 2.0], [2.0, 0.5, -1.0]])
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.uint8, torch.float32, torch.bfloat16])
+def test_one_hots_of_any_type(dtype):
+    """The field's class crashes for bool, the default type of its own spec."""
+    value = torch.tensor([[0, 1, 0], [0, 0, 1]])
+    expected = LOGITS.log_softmax(-1)[[0, 1], [1, 2]]
+    torch.testing.assert_close(OneHotCategorical(logits=LOGITS).log_prob(value.to(dtype)), expected)
+
+
+def test_an_index_is_refused():
+    """The field scores it silently as class 0."""
+    with pytest.raises(SpecError) as error:
+        OneHotCategorical(logits=LOGITS).log_prob(torch.tensor([1, 2]))
+    assert str(error.value) == (
+        "OneHotCategorical.log_prob cannot score a value of shape [2]: its batch shape [2] and event shape [3] ask for "
+        "[..., 2, 3]. It looks like an index: pass torch.nn.functional.one_hot(value, 3), or use Categorical."
+    )
+    # Also where the batch has as many rows as there are choices, and with samples in front.
+    for shape in ((3,), (5, 3)):
+        with pytest.raises(SpecError, match="It looks like an index"):
+            OneHotCategorical(logits=torch.zeros(3, 3)).log_prob(torch.zeros(shape, dtype=torch.int64))
+    with pytest.raises(SpecError, match="Reshape the value"):
+        OneHotCategorical(logits=LOGITS).log_prob(torch.zeros(2, 4))
+
+
+def test_shapes_and_samples():
+    dist = OneHotCategorical(logits=LOGITS)
+    assert (dist.batch_shape, dist.event_shape) == ((2,), (3,))
+    draws = dist.sample((100,))
+    assert draws.dtype == torch.int64 and draws.shape == (100, 2, 3)
+    assert (draws.sum(-1) == 1).all() and ((draws == 0) | (draws == 1)).all()
+
+
+def test_rsample_is_straight_through():
+    """Exactly one-hot in value, the Jacobian of softmax in gradient: pⱼ (δⱼₖ − pₖ)."""
+    assert not OneHotCategorical(logits=LOGITS).has_rsample
+    logits = LOGITS.double().requires_grad_()
+    draw = OneHotCategorical(logits=logits).rsample()
+    assert draw.dtype == torch.float64
+    assert ((draw == 0) | (draw == 1)).all() and (draw.sum(-1) == 1).all()
+    weights = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]], dtype=torch.float64)
+    (gradient,) = torch.autograd.grad((draw * weights).sum(), logits)
+    p = logits.softmax(-1).detach()
+    expected = p * (weights - (p * weights).sum(-1, keepdim=True))
+    torch.testing.assert_close(gradient, expected)
+    value, log_prob = OneHotCategorical(logits=LOGITS).rsample_and_log_prob((5,))
+    torch.testing.assert_close(log_prob, OneHotCategorical(logits=LOGITS).log_prob(value.long()))
+
+
+def test_variance_is_that_of_the_indicator():
+    dist = OneHotCategorical(probs=torch.tensor([0.25, 0.75]))
+    assert dist.variance.tolist() == pytest.approx([0.1875, 0.1875])
+
+
+def test_the_support_is_one_hot():
+    support = OneHotCategorical(logits=LOGITS).support
+    assert support.check(F.one_hot(torch.arange(3))).all()
+    assert not support.check(torch.ones(3)).any()
