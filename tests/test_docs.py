@@ -6,11 +6,15 @@ errors, and of the shell ones each `keywork` command. A comment before a block c
     <!-- test: --total-steps 512 -->     these arguments are added to the block's first keywork command
     <!-- test: skip: needs a GPU -->     the block does not run, for this reason
 
+A text block right after a Python block that prints is what it has to print.
+
 An example takes its arguments from a line `# test: ARGUMENTS`, where it has one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import shlex
@@ -120,15 +124,21 @@ def check_page(text: str, name: str, folder: Path, monkeypatch: pytest.MonkeyPat
     main = ModuleType("__main__")  # what a reader's own script would be, so that classes pickle as theirs do
     monkeypatch.setitem(sys.modules, "__main__", main)
     monkeypatch.chdir(folder)
+    printed: str | None = None  # by the Python block just before
     for block in blocks(text):
         if block.note.startswith("skip: "):
             continue
         if block.language in SHELLS:
             check_shell(block, folder)
-        elif block.language == "python":
+        elif block.language == "text" and printed:
+            assert printed.strip() == block.code.strip(), f"{name}, line {block.line}: this is not what is printed"
+        printed = None
+        if block.language == "python":
             # The empty lines make a traceback show the line of the page.
             code = compile("\n" * block.line + block.code, name, "exec", dont_inherit=True)
-            exec(code, main.__dict__)
+            with contextlib.redirect_stdout(io.StringIO()) as output:
+                exec(code, main.__dict__)
+            printed = output.getvalue()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -178,6 +188,7 @@ def test_shell_blocks_are_split_into_commands() -> None:
         ("'''sh\nmake no-such-target\n'''", "no such target"),
         ("'''sh\npython examples/no_such_file.py\n'''", "no such file"),
         ("'''sh\nfrobnicate x\n'''", "cannot run 'frobnicate'"),
+        ("'''python\nprint(1)\n'''\n\n'''text\n2\n'''", "line 5: this is not what is printed"),
         ("'''py\nx = 1\n'''", "line 1: a block in 'py'"),
         ("'''python\nx = 1\n", "line 1: a block that does not end"),
         ("<!-- test: skip: no -->\ntext", "line 2: no block follows the note"),

@@ -185,8 +185,8 @@ def test_values_are_checked_only_when_asked_for():
         with pytest.raises(SpecError) as error:
             kind(loc, scale, validate_args=True)
         assert str(error.value) == (
-            f"{kind.__name__}: scale of shape [2, 3] is invalid at 2 of 6 places; the first is index [1, 1], with -1.0. "
-            "It must satisfy GreaterThan(lower_bound=0.0)."
+            f"{kind.__name__}: scale of shape [2, 3] is invalid at 2 of 6 places; the first is index [1, 1], with "
+            "-1.0. It must satisfy GreaterThan(lower_bound=0.0)."
         )
         with pytest.raises(SpecError, match="loc of shape"):
             kind(torch.full((2,), torch.nan), torch.ones(2), validate_args=True)

@@ -58,6 +58,19 @@ def test_nested_observations_and_box_actions_travel_through_shared_memory(nested
     assert set(batch.keys(True, True)) == set(wanted.keys(True, True))
 
 
+def test_an_environment_may_keep_its_action(nested):
+    class Keeping(nested):
+        def step(self, action):
+            kept = getattr(self, "taken", np.zeros(2))
+            result = super().step(action)
+            return (result[0], float(kept[0]), *result[2:])
+
+    actions = np.array([[0.25, 0], [0.5, 0], [0.75, 0]], np.float32)
+    with GymEnv(Keeping, 1, workers="process") as env:
+        env.begin()
+        assert [env.advance(action[None]).reward.item() for action in actions] == [0, 0.25, 0.5]
+
+
 @pytest.mark.parametrize(
     ("kind", "how"),
     [(signal.SIGKILL, "signal SIGKILL"), (signal.SIGABRT, "signal SIGABRT"), (signal.SIGSEGV, "SIGSEGV")],
@@ -195,16 +208,24 @@ def test_what_nobody_closes_ends_with_the_object(counting):
     del env
 
 
-def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+def test_workers_end_with_a_parent_that_is_killed_also_in_the_middle_of_a_step(tmp_path):
     script = tmp_path / "main.py"
     script.write_text(
-        "import multiprocessing, os, signal\n"
+        "import multiprocessing, os, signal, threading, time\n"
+        "import gymnasium, numpy\n"
         "from keywork.envs import GymEnv\n"
+        "class Hanging(gymnasium.Env):\n"
+        "    observation_space = action_space = gymnasium.spaces.Discrete(2)\n"
+        "    def reset(self, *, seed=None, options=None):\n"
+        "        return 0, {}\n"
+        "    def step(self, action):\n"
+        "        time.sleep(3600)\n"
         "if __name__ == '__main__':\n"
-        "    env = GymEnv('CartPole-v1', workers='process')\n"
+        "    env = GymEnv(Hanging, workers='process')\n"
         "    env.begin()\n"
         "    print(*[child.pid for child in multiprocessing.active_children()], flush=True)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGKILL)).start()\n"
+        "    env.advance(numpy.zeros(1, int))\n"
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
     pids = [int(word) for word in done.stdout.split()]

@@ -103,7 +103,7 @@ def test_every_element_has_its_own_law():
 
 
 def test_integers_are_drawn_evenly():
-    counts = torch.bincount(drawn(Bounded(0, 4, dtype=torch.int32), 50_000).long())
+    counts = torch.bincount(drawn(Bounded(-2, 2, dtype=torch.int32), 50_000).long() + 2)
     # 10,000 of each on average, with a standard deviation of sqrt(50000 · 0.2 · 0.8) = 89.
     assert counts.shape == (5,)
     assert (counts - 10_000).abs().max() < 5 * 90
@@ -111,9 +111,11 @@ def test_integers_are_drawn_evenly():
 
 @pytest.mark.parametrize(("dtype", "unbounded"), [(torch.int16, False), (torch.int32, True), (torch.int64, True)])
 def test_a_wide_integer_limit_counts_as_no_bound(dtype, unbounded):
-    value = drawn(Bounded(3, torch.iinfo(dtype).max, dtype=dtype))
-    assert value.min() >= 3
-    assert (value.max() < 50) == unbounded
+    info = torch.iinfo(dtype)
+    above, below = drawn(Bounded(3, info.max, dtype=dtype)), drawn(Bounded(info.min, 3, dtype=dtype))
+    assert above.min() >= 3
+    assert below.min() < 0 and below.max() <= 3
+    assert (above.max() < 50) == (below.min() > -50) == unbounded
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

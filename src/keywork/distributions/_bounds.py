@@ -71,7 +71,7 @@ class Interval:
     high: Tensor
 
     def squash(self, u: Tensor) -> Tensor:
-        """low + (high − low) · σ(2u), which keeps all digits where a bound is zero."""
+        """low + (high − low) · σ(2u), which keeps all digits where ``low`` is zero."""
         return torch.lerp(self.low, self.high, (u + u).sigmoid())
 
     def unsquash(self, y: Tensor) -> tuple[Tensor, Tensor]:

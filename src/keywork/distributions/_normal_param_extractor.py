@@ -78,7 +78,8 @@ class NormalParamExtractor(nn.Module):
         """f, held at the lower bound."""
         scale = self._map(raw)
         if self._clamps:
-            scale = scale + (scale.clamp_min(self.scale_lb) - scale).detach()
+            # In this order: the difference is exactly zero, and the value exactly the clamped one.
+            scale = scale.detach().clamp_min(self.scale_lb) + (scale - scale.detach())
         return scale
 
     def extra_repr(self) -> str:

@@ -40,7 +40,7 @@ class TanhNormal(ActionDistribution):
     are exact for any loc. A *stored* action has been rounded. On (−1, 1), ``log_prob`` recovers u to about
     e^(2|u|) · ε / 16, where ε is the spacing of the floats at 1. With a scale of 1 the score is then within 0.01 of
     the truth for |u| up to 6 in float32, 16 in float64, 2 in float16 and 1 in bfloat16; a narrower scale divides the
-    error in u. Next to a bound that is itself zero floats are dense, and u is recovered as far as 44.
+    error in u. Next to a lower bound of zero floats are dense, and u is recovered as far as 44.
 
     An action that was rounded *onto* a bound stands for every u beyond 8.7 (float32; 18.7, 4.2 and 3.1 for the other
     types). It is scored at the u among them that is nearest to loc, so that a saturated policy gives its own actions
@@ -185,7 +185,9 @@ class TanhNormal(ActionDistribution):
         log_cosh = torch.sub(u, F.softplus(u, -2.0, 40.0), alpha=2.0)
         if outside is not None:
             log_cosh = log_cosh.masked_fill(outside, -math.inf)
-        return sum_event(torch.sub(surprise, log_cosh, alpha=2.0), self._axes).neg() - constant * self.event_shape.numel()
+        return (
+            sum_event(torch.sub(surprise, log_cosh, alpha=2.0), self._axes).neg() - constant * self.event_shape.numel()
+        )
 
     def _narrowed(self, value: Tensor) -> Tensor:
         return value.to(self.loc.dtype) if self._half else value

@@ -15,6 +15,8 @@ _WRITERS = {
     SAMPLE_LOG_PROB: "let the actor write it: ProbabilisticActor(..., return_log_prob=True)",
 }
 
+_MOST = 8  # keys that a message lists
+
 
 def findings_of(parts: Sequence[Part], carries: Sequence[Carry]) -> list[Finding]:
     """Every read of an entry that nothing before writes and that no step before hands on."""
@@ -43,13 +45,16 @@ def _too_early(part: Part, keys: Sequence[Key], later: Part) -> Finding:
 
 
 def _missing(before: Sequence[Part], part: Part, key: Key, there: dict[Key, Part]) -> Finding:
-    near = nearest(key, there)
-    if near is not None:
-        fix = f"did you mean {near!r}, which {there[near].name} writes? Rename one of the two."
-    else:
-        fix = f"{_WRITERS.get(leaf(key), 'add the part that writes it before')}, or correct the keys of {part.name}."
-    read = {k for other in before for k in other.inputs}
-    unread = [k for k in there if k not in read]
-    provided = f"{len(there)} keys; written and so far read by no one: {listed(unread)}" if there else "nothing"
     problem = f"{part.name} ({part.kind}) reads {key!r}, which nothing before it writes."
-    return Finding("missing-key", problem, provided, fix)
+    near = nearest(key, there)
+    readers = {k: ", ".join(other.name for other in before if k in other.inputs) or "no one" for k in there}
+    if near is not None:
+        provided = f"{near!r} (written by {there[near].name}, read by {readers[near]})"
+        return Finding("missing-key", problem, provided, f"did you mean {near!r}? Rename one of the two.")
+    # Those that nobody has read yet are likelier to have been meant.
+    ranked = sorted(there, key=lambda k: readers[k] != "no one")
+    more = f" and {len(ranked) - _MOST} more" if len(ranked) > _MOST else ""
+    advice = _WRITERS.get(leaf(key), "add the part that writes it before")
+    return Finding(
+        "missing-key", problem, listed(ranked[:_MOST]) + more, f"{advice}, or correct the keys of {part.name}."
+    )

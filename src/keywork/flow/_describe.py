@@ -71,8 +71,8 @@ def _widths(modules: Iterable[nn.Module]) -> str:
     widths: list[int] = []
     for layer in modules:
         if isinstance(layer, nn.Linear):
-            if widths and widths[-1] != layer.in_features:
-                return ""  # not one chain
+            if is_lazy(layer.weight) or (widths and widths[-1] != layer.in_features):
+                return ""  # not known yet, or not one chain
             widths += [layer.out_features] if widths else [layer.in_features, layer.out_features]
     return " → ".join(map(str, widths))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Number
 from typing import Any
 
+from torch import Tensor
 from torch.distributions import constraints
 
 from keywork._keys import Key
@@ -21,19 +22,25 @@ def declared_domain(module: Any, key: Key) -> str:
     return spec.domain if isinstance(spec, Spec) else ""
 
 
-def domain_of_support(support: Any) -> str:
+def domain_of_support(support: Any, sample: Tensor) -> str:
     """A distribution's support in the words of the specs; empty where there are none for it.
 
-    >>> domain_of_support(constraints.interval(-2.0, 2.0)), domain_of_support(constraints.integer_interval(0, 3))
-    ('[-2, 2]', '{0..3}')
+    >>> import torch
+    >>> domain_of_support(constraints.interval(-2.0, 2.0), torch.empty(3))
+    '[-2, 2]'
+    >>> domain_of_support(constraints.integer_interval(0, 3), torch.empty(()))
+    '{0..3}'
     """
     while isinstance(support, constraints.independent):
         support = support.base_constraint
+    if support is constraints.one_hot:
+        return f"one-hot {sample.shape[-1]}"
+    if support is constraints.real:
+        return "real"
     low, high = _number(getattr(support, "lower_bound", None)), _number(getattr(support, "upper_bound", None))
-    if low is not None and high is not None:
-        between = isinstance(support, constraints.integer_interval)
-        return f"{{{low}..{high}}}" if between else f"[{low}, {high}]"
-    return ""
+    if low is None or high is None:
+        return ""
+    return f"{{{low}..{high}}}" if isinstance(support, constraints.integer_interval) else f"[{low}, {high}]"
 
 
 def _number(bound: Any) -> str | None:

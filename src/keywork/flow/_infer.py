@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from tensordict import TensorDict
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 
 from keywork._keys import Key
@@ -98,7 +98,7 @@ def infer(steps: Sequence[Step]) -> tuple[dict[Key, Holding], list[str]]:
 def _on_fakes(module: Any, known: Mapping[Key, Tensor]) -> tuple[dict[Key, Tensor], str]:
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with FakeCopyMode(mode):
-        trial = copy.deepcopy(module)
+        trial = copy.deepcopy(module, _own_generators(module))
     device = _device_of(module)
     with _kept_randomness(), mode:
         inputs = {key: torch.empty_like(known[key], device=device) for key in module.in_keys if key in known}
@@ -106,10 +106,16 @@ def _on_fakes(module: Any, known: Mapping[Key, Tensor]) -> tuple[dict[Key, Tenso
 
 
 def _on_zeros(module: Any, known: Mapping[Key, Tensor]) -> tuple[dict[Key, Tensor], str]:
-    trial, device = copy.deepcopy(module), _device_of(module)
+    trial, device = copy.deepcopy(module, _own_generators(module)), _device_of(module)
     with _kept_randomness():
         inputs = {key: torch.zeros_like(known[key], device=device) for key in module.in_keys if key in known}
         return _outputs(trial, inputs)
+
+
+def _own_generators(module: nn.Module) -> dict[int, Any]:
+    """For ``deepcopy``: a generator of the copy for each of the module's, which deepcopy cannot copy on fakes."""
+    held = [value for part in module.modules() for value in vars(part).values()]
+    return {id(value): value.clone_state() for value in held if isinstance(value, torch.Generator)}
 
 
 def _outputs(module: Any, inputs: dict[Key, Tensor]) -> tuple[dict[Key, Tensor], str]:
@@ -121,7 +127,7 @@ def _outputs(module: Any, inputs: dict[Key, Tensor]) -> tuple[dict[Key, Tensor],
             outputs = dict(zip(module.out_keys, module.run(*values), strict=True))
             dist_of: Any = getattr(module, "dist_of", None)
             if dist_of is not None:
-                support = domain_of_support(dist_of(*values).support)
+                support = domain_of_support(dist_of(*values).support, outputs[module.out_keys[0]])
         else:
             td: Any = module(TensorDict(inputs, batch_size=BATCH))
             outputs = {key: td.get(key, None) for key in module.out_keys}

@@ -39,8 +39,9 @@ class RunSettings:
             if getattr(self, name) < least:
                 option = f"--{name.replace('_', '-')} {getattr(RunSettings, name)}"
                 raise UsageError(f"{name} is {getattr(self, name)}: it has to be {least} or more, such as {option}.")
-        if self.name and (Path(self.name).name != self.name or self.name.startswith(".")):
-            raise UsageError(f"The name {self.name!r} is no name of a folder: leave out slashes and leading dots.")
+        plain = Path(self.name).name == self.name and not self.name.startswith(".") and self.name.isprintable()
+        if not plain:
+            raise UsageError(f"--name {self.name!r} is no name of a folder: use letters, digits, '-' and '_'.")
 
 
 def to_plain(config: Any) -> dict[str, Any]:
@@ -64,7 +65,18 @@ def from_plain(kind: type[T], plain: Any, where: str) -> T:
         made = tuple(value) if isinstance(default, tuple) and isinstance(value, list) else value
         made = Path(made) if isinstance(default, Path) and isinstance(made, str) else made
         made = float(made) if isinstance(default, float) and type(made) is int else made
-        if not isinstance(made, type(default)) or isinstance(made, bool) != isinstance(default, bool):
+        if not _alike(made, default):
             raise RunError(f"{where} says {name}={value!r}, which is no {type(default).__name__} such as {default!r}.")
         values[name] = made
-    return kind(**values)
+    try:
+        return kind(**values)
+    except UsageError as error:
+        raise RunError(f"{where} asks for what cannot be: {error}") from error
+
+
+def _alike(value: Any, default: Any) -> bool:
+    """Whether a value has the type of the default, and its elements that of the default's first."""
+    if isinstance(default, Path):
+        return isinstance(value, Path)
+    elements = isinstance(default, tuple) and isinstance(value, tuple) and default
+    return type(value) is type(default) and (not elements or all(_alike(each, default[0]) for each in value))

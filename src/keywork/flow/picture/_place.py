@@ -128,6 +128,7 @@ Near = tuple[int, float, float]  # (other block, weight, slack)
 
 
 def neighbours(count: int, links: Sequence[Link]) -> list[list[Near]]:
+    """For each block the others that it has lines to, with weight and slack."""
     near: list[list[Near]] = [[] for _ in range(count)]
     for link in links:
         if link.above != link.below:
