@@ -30,20 +30,21 @@ def flow():
 
 PPO = """\
 key               shape  dtype    domain                  written by        read by
-----------------  -----  -------  ----------------------  ----------------  -----------------------------
+----------------  -----  -------  ----------------------  ----------------  ------------------------
 observation       [4]    float32  (-inf, inf) by element  CartPole-v1       Linear, GAE, ClipPPOLoss
 done              [1]    bool     bool                    CartPole-v1       -
 terminated        [1]    bool     bool                    CartPole-v1       -
 truncated         [1]    bool     bool                    CartPole-v1       -
 is_init           [1]    bool     bool                    CartPole-v1       -
 logits            [2]    float32                          Linear            Categorical
-action            []     int64    {0..1}                  Categorical       CartPole-v1 step, ClipPPOLoss
+action            []     int64    {0..1}                  Categorical       CartPole-v1 step,
+                                                                            ClipPPOLoss
 sample_log_prob   []     float32                          Categorical       ClipPPOLoss
 advantage         ?      ?                                GAE               ClipPPOLoss
 value_target      ?      ?                                GAE               ClipPPOLoss
 loss_objective    ?      ?                                ClipPPOLoss       Adam
 loss_critic       ?      ?                                ClipPPOLoss       Adam
-----------------  -----  -------  ----------------------  ----------------  -----------------------------
+----------------  -----  -------  ----------------------  ----------------  ------------------------
 next.observation  [4]    float32  (-inf, inf) by element  CartPole-v1 step  GAE
 next.reward       [1]    float32  real                    CartPole-v1 step  GAE
 next.done         [1]    bool     bool                    CartPole-v1 step  GAE

@@ -19,7 +19,8 @@ EnvFactory: TypeAlias = Callable[[], gymnasium.Env[Any, Any]]
 class EnvRows:
     """Environments that are stepped one after the other, their results written into arrays.
 
-    Gymnasium's SyncVectorEnv does the same and copies more: with eight CartPoles a step of it takes 1.3 times as long.
+    Gymnasium's SyncVectorEnv does not say which environment failed, and checks nothing; with eight CartPoles this takes
+    nine tenths of its time, checks included.
 
     Args:
         factory: makes one environment.

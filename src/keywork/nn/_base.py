@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Self, TypeAlias
 
 from tensordict import TensorDict, is_tensor_collection
 from torch import nn
 
-from keywork._errors import ContractError, Finding, MissingKeyError
+from keywork._errors import ContractError, Finding, MissingKeyError, shape_of
 from keywork._keys import Key, argument_name, as_keys, listed, meant, unique
 from keywork.nn._contract import Contract
 
@@ -58,10 +58,9 @@ class TensorDictModuleBase(nn.Module):
         if inplace not in (True, False, None, "empty"):
             raise ValueError(f"{type(self).__name__}: inplace is True, False or 'empty'; got {inplace!r}.")
         self.inplace = inplace
-        self._in_keys = self._in_keys if in_keys is None else as_keys(in_keys)
-        self._out_keys = self._out_keys if out_keys is None else as_keys(out_keys)
         self._optional, self._carries = as_keys(optional_keys), as_keys(carries)
-        self._check_keys()
+        reads, writes = (self._in_keys, in_keys), (self._out_keys, out_keys)
+        self._declare(*(of_class if given is None else as_keys(given) for of_class, given in (reads, writes)))
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # Keys given in the class body (``in_keys = ["x"]``) would hide the properties of the same name.
@@ -71,14 +70,14 @@ class TensorDictModuleBase(nn.Module):
                 setattr(cls, f"_{name}", as_keys(cls.__dict__[name]))
                 delattr(cls, name)
 
-    def _check_keys(self) -> None:
-        self._in_keys += tuple(key for key in self._optional if key not in self._in_keys)
-        twice = [key for key in unique(self._out_keys) if self._out_keys.count(key) > 1]
+    def _declare(self, in_keys: tuple[Key, ...], out_keys: tuple[Key, ...]) -> None:
+        twice = [key for key in unique(out_keys) if out_keys.count(key) > 1]
         if twice:
             problem = f"out_keys names {listed(twice)} more than once."
             fix = "give each output its own key, or '_' for one to drop."
-            finding = Finding("duplicate-key", problem, f"out_keys={list(self._out_keys)}", fix)
-            raise ContractError(self.label, [finding])
+            raise ContractError(self.label, [Finding("duplicate-key", problem, f"out_keys={list(out_keys)}", fix)])
+        self._in_keys = in_keys + tuple(key for key in self._optional if key not in in_keys)
+        self._out_keys, self._selected = out_keys, None
 
     @property
     def in_keys(self) -> list[Key]:
@@ -87,8 +86,7 @@ class TensorDictModuleBase(nn.Module):
 
     @in_keys.setter
     def in_keys(self, keys: Any) -> None:
-        self._in_keys = as_keys(keys)
-        self._check_keys()
+        self._declare(as_keys(keys), self._out_keys)
 
     @property
     def out_keys(self) -> list[Key]:
@@ -97,8 +95,7 @@ class TensorDictModuleBase(nn.Module):
 
     @out_keys.setter
     def out_keys(self, keys: Any) -> None:
-        self._out_keys, self._selected = as_keys(keys), None
-        self._check_keys()
+        self._declare(self._in_keys, as_keys(keys))
 
     @property
     def _stored(self) -> tuple[Key, ...]:
@@ -126,8 +123,17 @@ class TensorDictModuleBase(nn.Module):
 
     def run(self, *inputs: Any) -> tuple[Any, ...]:
         """From the tensors of ``in_keys`` to those of ``out_keys``: :meth:`compute`, less what was deselected."""
-        outputs = self.compute(*inputs)
+        try:
+            outputs = self.compute(*inputs)
+        except Exception as error:
+            self.note(error, self.label, inputs)
+            raise
         return outputs if self._selected is None else tuple([outputs[i] for i in self._selected])
+
+    def note(self, error: Exception, place: str, inputs: Iterable[Any]) -> None:
+        """Say in a note on ``error`` where it happened, and on what."""
+        given = ", ".join(f"{key!r} {shape_of(x)}" for key, x in zip(self._in_keys, inputs, strict=False))
+        error.add_note(f"in {place}: {given or 'nothing'} -> {listed(self._out_keys)}")
 
     def forward(self, tensordict: Any = None, *args: Any, tensordict_out: Any = None, **kwargs: Any) -> Any:
         """Call on a TensorDict (populated and returned) or on tensors, by position or by key name (then: tensors).
@@ -136,7 +142,9 @@ class TensorDictModuleBase(nn.Module):
         A key that is read and is not there raises a :class:`~keywork._errors.MissingKeyError`.
         """
         if type(tensordict) is not TensorDict and not is_tensor_collection(tensordict):
-            return self._call_on_tensors(args if tensordict is None else (tensordict, *args), kwargs)
+            if tensordict_out is not None:
+                raise TypeError(f"{self.label} got tensors and a tensordict_out: it returns tensors, so leave that out.")
+            return self._call_on_tensors((tensordict, *args) if args or tensordict is not None else (), kwargs)
         if args or kwargs:
             extra = f"{len(args)} more positional arguments and {listed(kwargs)}"
             raise TypeError(f"{self.label} got a TensorDict and {extra}: store them in it, or call on tensors alone.")
@@ -152,11 +160,12 @@ class TensorDictModuleBase(nn.Module):
             if not self._optional:
                 return [td[key] for key in self._in_keys]
             return [td.get(key, None) if key in self._optional else td[key] for key in self._in_keys]
-        except KeyError:
-            held = list(td.keys(include_nested=True))
-            absent = [key for key in self._in_keys if key not in self._optional and key not in held]
+        except (KeyError, ValueError):  # the latter: an entry inside a tensor, and every entry of a tensorclass
+            values = [td.get(key, None) for key in self._in_keys]
+            there = zip(self._in_keys, values, strict=True)
+            absent = [key for key, value in there if value is None and key not in self._optional]
             if not absent:
-                raise
+                return values
             leaves = list(td.keys(include_nested=True, leaves_only=True))
             who = self._reader_of(absent[0])
             raise MissingKeyError.of(who, absent[0], listed(leaves), meant(absent[0], leaves)) from None
@@ -177,30 +186,28 @@ class TensorDictModuleBase(nn.Module):
                     out._set_str(key, value, inplace=False, validated=False)
                 else:
                     out.set(key, value)
-        except (RuntimeError, TypeError, ValueError) as error:
+        except Exception as error:
             error.add_note(f"in {self.label}, storing {key!r} in a TensorDict of batch size {list(out.batch_size)}")
             raise
         return out
 
     def _call_on_tensors(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        names = {argument_name(key): key for key in self._in_keys}
-        if len(args) > len(names):
-            raise TypeError(f"{self.label} takes {len(names)} tensors, {listed(names)}; got {len(args)}.")
-        given = {names[name]: value for name, value in zip(names, args, strict=False)}
+        keys = unique(self._in_keys)
+        names = {argument_name(key): key for key in keys}
+        if len(args) > len(keys):
+            raise TypeError(f"{self.label} takes {len(keys)} tensors, {listed(keys)}; got {len(args)}.")
+        given = dict(zip(keys, args, strict=False))
         for name, value in kwargs.items():
             if name not in names or names[name] in given:
                 problem = "given twice" if name in names else "none of its in_keys"
                 raise TypeError(f"{self.label}: {name!r} is {problem}. It takes {listed(names)}.")
             given[names[name]] = value
-        for key in self._in_keys:
+        given = {key: value for key, value in given.items() if value is not None}
+        for key in keys:
             if key not in given and key not in self._optional:
                 raise MissingKeyError.of(self.label, key, listed(given), meant(key, given), place="the call")
-        if self.opaque:
-            result = self(TensorDict(given))
-            outputs: Sequence[Any] = [result[key] for key in self._stored]
-        else:
-            outputs = self.run(*[given.get(key) for key in self._in_keys])
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+        outputs = self.run(*[given.get(key) for key in self._in_keys])
+        return outputs[0] if len(outputs) == 1 else outputs
 
     def select_out_keys(self, *keys: Any) -> Self:
         """Store only these outputs from now on (a KeyError if one is not written); returns the module itself."""

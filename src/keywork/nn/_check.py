@@ -31,7 +31,7 @@ def check_chain(steps: Sequence[Step], external: Iterable[Key] = ()) -> list[Fin
             if key not in known:
                 findings += _late_producer(steps, index, key) or _near_miss(steps, index, key)
         known.update(step.contract.writes)
-    return findings + _double_writes(steps) + _leaves_as_parents(steps)
+    return findings + _double_writes(steps) + _leaves_as_parents(steps, set(external))
 
 
 def _late_producer(steps: Sequence[Step], index: int, key: Key) -> list[Finding]:
@@ -81,15 +81,15 @@ def _double_writes(steps: Sequence[Step]) -> list[Finding]:
     return findings
 
 
-def _leaves_as_parents(steps: Sequence[Step]) -> list[Finding]:
+def _leaves_as_parents(steps: Sequence[Step], external: set[Key]) -> list[Finding]:
     findings = []
     for (position, step), (index, other) in product(enumerate(steps), repeat=2):
         used = other.contract.writes + (other.contract.inputs if index > position else ())
         for key, inside in product(step.contract.writes, used):
-            if is_parent(key, inside):
+            if is_parent(key, inside) and inside not in external:
                 verb = "writes" if inside in other.contract.writes else "reads"
                 problem = f"{step.label} writes {key!r}, and {other.label} {verb} {inside!r} inside it."
-                fix = f"an entry is a tensor or a group of entries: rename {key!r}."
+                fix = f"an entry is a tensor or a group of entries: rename {key!r}, or pass external=[{inside!r}] if it is a group."
                 findings.append(Finding("leaf-as-parent", problem, listed(step.contract.writes), fix))
     return findings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from keywork._keys import Key, as_key, listed, meant, next_key, renamed, unique
+from keywork._keys import Key, as_key, as_keys, is_parent, listed, meant, next_key, renamed, unique
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Contract:
 
     def __post_init__(self) -> None:
         for name in ("reads", "writes", "optional", "carries"):
-            object.__setattr__(self, name, unique(as_key(key) for key in getattr(self, name)))
+            keys = getattr(self, name)
+            object.__setattr__(self, name, unique(as_keys(list(keys) if isinstance(keys, tuple) else keys)))
         object.__setattr__(self, "optional", tuple(key for key in self.optional if key not in self.reads))
         for key in self.carries:
             if next_key(key) not in self.writes:
@@ -44,11 +45,15 @@ class Contract:
     def then(self, following: Contract) -> Contract:
         """The contract of running this and then ``following``. Associative; ``Contract()`` is its neutral element.
 
-        What this writes is no longer an input of the whole; what both write is written once.
+        What this writes is no longer an input of the whole, nor is a group of which this writes an entry, or an entry
+        of a group that this writes; what both write is written once.
         """
-        reads = self.reads + tuple(k for k in following.reads if k not in self.writes)
-        optional = self.optional + tuple(k for k in following.optional if k not in self.writes)
+        reads = self.reads + tuple(key for key in following.reads if not self._provides(key))
+        optional = self.optional + tuple(key for key in following.optional if not self._provides(key))
         return Contract(reads, self.writes + following.writes, optional, self.carries + following.carries)
+
+    def _provides(self, key: Key) -> bool:
+        return any(key == there or is_parent(key, there) or is_parent(there, key) for there in self.writes)
 
     def renamed(self, names: Mapping[Key, Key]) -> Contract:
         """The same contract under other names; a renamed parent takes the keys inside it along.

@@ -28,18 +28,20 @@ class ExplorationType(StrEnum):
         >>> ExplorationType.of("Deterministic")
         <ExplorationType.DETERMINISTIC: 'deterministic'>
         """
-        name = str(kind if isinstance(kind, str) else getattr(kind, "name", kind)).upper()
+        name = str(getattr(kind, "name", kind)).upper()
         if name not in cls.__members__:
             known = ", ".join(cls.__members__)
             raise ValueError(f"There is no exploration type {kind!r}: choose one of {known}.")
         return cls[name]
 
 
-class _Current(threading.local):
-    kind: ExplorationType | None = None
+class _Current(threading.local):  # not a ContextVar: torch.compile can follow, and guard on, a thread's local
+    def __init__(self) -> None:
+        # Of the instance: what compiled code has read of the class, it does not look up again.
+        self.kind: ExplorationType | None = None
 
 
-_current = _Current()  # not a ContextVar: torch.compile can follow, and guard on, a thread's local
+_current = _Current()
 
 
 def exploration_type() -> ExplorationType | None:

@@ -9,7 +9,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor, nn
 
 from keywork._errors import ContractError, Finding, OutputError, describe, shape_of
-from keywork._keys import SINK, as_key, as_keys, listed
+from keywork._keys import SINK, as_key, as_keys
 from keywork.nn._base import Inplace, TensorDictModuleBase
 
 
@@ -59,7 +59,6 @@ class TensorDictModule(TensorDictModuleBase):
         super().__init__(in_keys, kept, optional_keys=optional_keys, inplace=inplace)
         self.module, self.method, self.method_kwargs = module, method, dict(method_kwargs or {})
         self._arguments, self._returned = arguments, returned
-        self._function = None if isinstance(module, nn.Module) else module
         self._plain = method is None and arguments is None and not self.method_kwargs
         self._single = len(returned) == 1 == len(kept)
 
@@ -71,13 +70,9 @@ class TensorDictModule(TensorDictModuleBase):
     def compute(self, *inputs: Any) -> tuple[Any, ...]:
         """Call the wrapped module and bring its outputs into the order of the out_keys."""
         # nn.Module finds a child as an attribute by a slow path; _modules is the same object, fast.
-        module: Any = self._modules["module"] if self._function is None else self._function
-        try:
-            output = module(*inputs) if self._plain else self._call(*inputs)
-        except Exception as error:
-            given = ", ".join(f"{key!r} {shape_of(x)}" for key, x in zip(self._in_keys, inputs, strict=True))
-            error.add_note(f"in {self.label}: {given or 'nothing'} -> {listed(self._out_keys)}")
-            raise
+        children = self._modules
+        module: Any = children["module"] if "module" in children else self.module
+        output = module(*inputs) if self._plain else self._call(*inputs)
         return (output,) if self._single and isinstance(output, Tensor) else self._in_order(output)
 
     def _call(self, *inputs: Any) -> Any:
@@ -120,9 +115,8 @@ def _check_callable(module: Any, method: str | None) -> None:
     if isinstance(module, type):
         problem = f"module is the class {module.__name__}, not an instance of it."
     elif not callable(module if method is None else getattr(module, method, None)):
-        problem = (
-            f"module ({describe(module)}) {'cannot be called' if method is None else f'has no method {method!r}'}."
-        )
+        lack = "cannot be called" if method is None else f"has no method {method!r}"
+        problem = f"module ({describe(module)}) {lack}."
     else:
         return
     fix = "pass an nn.Module or a function: TensorDictModule(nn.Linear(4, 2), in_keys=[...], out_keys=[...])."

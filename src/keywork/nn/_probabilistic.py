@@ -112,13 +112,15 @@ class ProbabilisticTensorDictSequential(TensorDictSequential):
     def dist_of(self, *inputs: Any) -> Distribution:
         """The distribution, from the tensors of ``in_keys``: a pure function of tensors, as ``compute``."""
         *before, head = self._children.values()
+        if self.opaque:
+            return self.get_dist(self._held(inputs))
         values = self._program.run(before, inputs)
         return cast(Distribution, head.dist_of(*[values[slot] for slot in self._program.steps[-1][0]]))
 
     def get_dist(self, tensordict: Any) -> Distribution:
         """The distribution that follows from what a TensorDict holds; the TensorDict is left alone."""
         if self.opaque:
-            return cast(Distribution, self[-1].get_dist(self[:-1](tensordict.copy())))
+            return cast(Distribution, self[-1].get_dist(self._stepwise(tensordict.copy(), -1)))
         return self.dist_of(*self.read(tensordict))
 
     def log_prob(self, tensordict: Any) -> Tensor:

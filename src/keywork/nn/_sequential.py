@@ -23,27 +23,30 @@ class Program:
     """Where each step finds its inputs and leaves its outputs.
 
     Attributes:
+        names: what the steps are called.
         slots: the slot of every key; those of the inputs of the whole come first.
         steps: for each step the slots that it reads, those that it writes, and whether both are just one.
         grouped: whether one key lies inside another, so that they are not separate slots.
     """
 
+    names: tuple[str, ...]
     slots: dict[Key, int]
     steps: tuple[tuple[tuple[int, ...], tuple[int, ...], bool], ...]
     grouped: bool
 
     @classmethod
-    def of(cls, steps: Sequence[TensorDictModuleBase], inputs: Sequence[Key]) -> Program:
-        """Resolve the keys of ``steps``, once."""
+    def of(cls, steps: Mapping[str, TensorDictModuleBase], inputs: Sequence[Key]) -> Program:
+        """Resolve the keys of the named ``steps``, once."""
         slots = {key: slot for slot, key in enumerate(inputs)}
         resolved = []
-        for step in steps:
+        for step in steps.values():
             kept = step.out_keys
             reads = tuple(slots.setdefault(key, len(slots)) for key in step.in_keys)
             # An output that is computed and not kept goes to the last slot, which nobody reads.
             writes = tuple(slots.setdefault(key, len(slots)) if key in kept else -1 for key in step._out_keys)
             resolved.append((reads, writes, len(reads) == 1 == len(writes)))
-        return cls(slots, tuple(resolved), any(is_parent(a, b) for a, b in permutations(slots, 2)))
+        grouped = any(is_parent(a, b) for a, b in permutations(slots, 2))
+        return cls(tuple(steps), slots, tuple(resolved), grouped)
 
     def run(self, steps: Iterable[Any], inputs: Sequence[Any]) -> list[Any]:
         """Run the steps (all, or only the first ones) on the inputs and return the slots."""
@@ -60,7 +63,7 @@ class Program:
                         values[slot] = output
                 number += 1
         except Exception as error:
-            error.add_note(f"in step {number} of {len(self.steps)} of a TensorDictSequential")
+            step.note(error, _place(self.names[number], step), [values[slot] for slot in self.steps[number][0]])
             raise
         return values
 
@@ -108,10 +111,15 @@ class TensorDictSequential(TensorDictModuleBase):
         whole = reduce(Contract.then, [step.contract for step in steps.values()], Contract())
         self._in_keys, self._optional = whole.inputs, whole.optional
         self._out_keys, self._carries, self._selected = whole.writes, whole.carries, None
-        self._program = Program.of(list(self), self._in_keys)
+        self._program = Program.of(self._children, self._in_keys)
         self._out_slots = tuple(self._program.slots[key] for key in self._out_keys)
         self._opaque = super().opaque or self._program.grouped or any(step.opaque for step in self)
         self._hooks = [hooks for step in self for hooks in _hooks_of(step)]
+
+    def _declare(self, in_keys: tuple[Key, ...], out_keys: tuple[Key, ...]) -> None:
+        if "_program" in self.__dict__:
+            raise AttributeError(f"{self.label} takes its keys from its steps: build it anew, or use select_out_keys().")
+        super()._declare(in_keys, out_keys)
 
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
         """What is wrong with these named steps; a subclass adds what it knows besides."""
@@ -133,11 +141,14 @@ class TensorDictSequential(TensorDictModuleBase):
     def compute(self, *inputs: Any) -> tuple[Any, ...]:
         """Run the steps on tensors."""
         if self.opaque:
-            given = zip(self._in_keys, inputs, strict=True)
-            td = self._stepwise(TensorDict({key: value for key, value in given if value is not None}))
+            td = self._stepwise(self._held(inputs))
             return tuple(td[key] for key in self._out_keys)
         values = self._program.run(self._children.values(), inputs)
         return tuple([values[slot] for slot in self._out_slots])
+
+    def _held(self, inputs: Sequence[Any]) -> TensorDict:
+        given = zip(self._in_keys, inputs, strict=True)
+        return TensorDict({key: value for key, value in given if value is not None})
 
     def _outputs(self, td: Any) -> Sequence[Any]:
         inputs = self.read(td)
@@ -146,8 +157,8 @@ class TensorDictSequential(TensorDictModuleBase):
         done = self._stepwise(td.copy())
         return [done[key] for key in self._stored]
 
-    def _stepwise(self, td: Any) -> Any:
-        for name, step in self._children.items():
+    def _stepwise(self, td: Any, stop: int | None = None) -> Any:
+        for name, step in list(self._children.items())[:stop]:
             try:
                 result = step(td)
             except Exception as error:
@@ -186,7 +197,8 @@ class TensorDictSequential(TensorDictModuleBase):
 
     def _of(self, children: Mapping[str, Any]) -> TensorDictSequential:
         steps: Any = dict(children) if isinstance(self.module, nn.ModuleDict) else list(children.values())
-        return TensorDictSequential(steps, external=self.external, inplace=self.inplace)
+        read = [key for step in children.values() for key in step.in_keys]  # a part may read what the rest has written
+        return TensorDictSequential(steps, external=[*self.external, *read], inplace=self.inplace)
 
     def __getitem__(self, index: int | str | slice) -> Any:
         if isinstance(index, slice):
@@ -228,7 +240,8 @@ def _as_step(name: Any, module: Any) -> TensorDictModuleBase:
 
 
 def _place(name: str, step: TensorDictModuleBase) -> str:
-    return f"step {name} ({describe(getattr(step, 'module', step))})"
+    network = step if isinstance(step, TensorDictSequential) else getattr(step, "module", step)
+    return f"step {name} ({describe(network)})"
 
 
 def _hooks_of(step: TensorDictModuleBase) -> list[Any]:

@@ -1,1 +1,37 @@
 """Training: trainer, algorithms, checkpoints, logging, reports."""
+
+from keywork.train._algorithm import Algorithm, Metrics
+from keywork.train._evaluate import Evaluation, evaluate
+from keywork.train._experiment import RECIPES, Audience, Recipe, evaluate_policy, load_policy, run_experiment
+from keywork.train._flat import FlatAdam, FlatParameters
+from keywork.train._networks import state_critic, stochastic_actor
+from keywork.train._ppo import PPO, PPOConfig
+from keywork.train._run import Run
+from keywork.train._seeds import child_seed
+from keywork.train._settings import RunSettings
+from keywork.train._trainer import Observer, Outcome, Trainer
+
+__all__ = [
+    "PPO",
+    "RECIPES",
+    "Algorithm",
+    "Audience",
+    "Evaluation",
+    "FlatAdam",
+    "FlatParameters",
+    "Metrics",
+    "Observer",
+    "Outcome",
+    "PPOConfig",
+    "Recipe",
+    "Run",
+    "RunSettings",
+    "Trainer",
+    "child_seed",
+    "evaluate",
+    "evaluate_policy",
+    "load_policy",
+    "run_experiment",
+    "state_critic",
+    "stochastic_actor",
+]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from math import gcd
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,10 +15,9 @@ from keywork._errors import RunError
 from keywork.envs import GymEnv
 from keywork.flow import Flow
 from keywork.train._algorithm import Algorithm, Metrics
-from keywork.train._curves import curves_svg
 from keywork.train._evaluate import Evaluation, evaluate
 from keywork.train._ppo import PPO, PPOConfig
-from keywork.train._report import report_html
+from keywork.train._publish import publish
 from keywork.train._run import Run
 from keywork.train._seeds import child_seed
 from keywork.train._settings import RunSettings, from_plain, to_plain
@@ -64,30 +64,54 @@ def run_experiment(name: str, settings: RunSettings, config: Any, audience: Iter
         KeyworkError: whatever cannot be done as asked; the message says what to type.
     """
     watchers = list(audience)
-    torch.set_num_threads(settings.threads)
-    torch.manual_seed(child_seed(settings.seed, "torch"))
-    with make_env(settings) as env:
+    with threads(settings.threads), make_env(settings) as env:
+        torch.manual_seed(child_seed(settings.seed, "torch"))
         algorithm = RECIPES[name].algorithm(env, config, seed=child_seed(settings.seed, name))
         run = Run.create(settings, name, {"settings": to_plain(settings), "config": to_plain(config)})
         try:
-            run.write("flow.svg", algorithm.flow.svg())
-            for watcher in watchers:
-                watcher.on_start(algorithm.flow, settings, run)
-            trainer = Trainer(algorithm, total_frames=settings.total_steps, observers=[run, *watchers])
-            outcome = trainer.train()
-            run.save_policy(algorithm.policy.state_dict())
-            evaluation = None
-            if settings.eval_episodes and not outcome.interrupted:
-                for watcher in watchers:
-                    watcher.on_evaluation()
-                evaluation = evaluate_policy(algorithm.policy, settings)
-                run.on_metrics({"step": outcome.frames, **evaluation.metrics})
-            write_report(run, outcome, evaluation, algorithm.flow)
+            outcome, evaluation = _fill(run, algorithm, settings, watchers)
         finally:
             run.close()
     for watcher in watchers:
         watcher.on_end(outcome, evaluation, run)
     return run
+
+
+def _fill(
+    run: Run, algorithm: Algorithm, settings: RunSettings, watchers: Sequence[Audience]
+) -> tuple[Outcome, Evaluation | None]:
+    """All that happens between the making of a run's folder and its last file."""
+    run.write("flow.svg", algorithm.flow.svg())
+    for watcher in watchers:
+        watcher.on_start(algorithm.flow, settings, run)
+    trainer = Trainer(algorithm, total_frames=settings.total_steps, observers=[run, *watchers])
+    try:
+        outcome = trainer.train()
+    finally:  # whatever ended it: the weights are not lost
+        run.save_policy(algorithm.policy.state_dict())
+    evaluation = None
+    try:
+        if settings.eval_episodes and not outcome.interrupted:
+            for watcher in watchers:
+                watcher.on_evaluation()
+            evaluation = evaluate_policy(algorithm.policy, settings)
+            run.on_metrics({"step": outcome.frames, **evaluation.metrics})
+        publish(run, outcome, evaluation, algorithm.flow)
+    except KeyboardInterrupt:
+        outcome = replace(outcome, interrupted=True)
+        publish(run, outcome, evaluation, algorithm.flow)
+    return outcome, evaluation
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let one operation of torch use this many threads: with another number, sums differ in their last digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def make_env(settings: RunSettings, num_envs: int | None = None, part: str = "env") -> GymEnv:
@@ -100,7 +124,7 @@ def make_env(settings: RunSettings, num_envs: int | None = None, part: str = "en
 def evaluate_policy(policy: Any, settings: RunSettings, episodes: int | None = None) -> Evaluation:
     """The final evaluation of a run: the same policy gives the same result whenever it is repeated."""
     episodes = episodes or settings.eval_episodes
-    with make_env(settings, gcd(episodes, 10), "eval") as env:
+    with threads(settings.threads), make_env(settings, gcd(episodes, 10), "eval") as env:
         return evaluate(policy, env, episodes=episodes)
 
 

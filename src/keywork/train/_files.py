@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import safetensors
 import safetensors.torch
@@ -22,24 +22,25 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         RunError: it cannot be written there.
     """
+    beside = path.with_name(f".{path.name}-{uuid4().hex}")  # not tempfile: its files are for the owner alone
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with beside.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, path)
+            os.replace(beside, path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}. Free or name another place: --runs DIR.") from error
+        raise _unwritable(path, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file; see :func:`write_bytes`."""
-    write_bytes(path, text.encode())
+    # The name of a folder may be no UTF-8, and a report that shows it is written all the same.
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -54,9 +55,9 @@ def read_json(path: Path) -> dict[str, Any]:
         RunError: there is no such file, or it holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}. Name the folder of a run: runs/<name>.") from error
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise unreadable(path, error) from error
     if not isinstance(content, dict):
         raise RunError(f"{path} does not hold a JSON object but a {type(content).__name__}: it is no file of a run.")
     return content
@@ -78,7 +79,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(path.read_bytes())
     except (OSError, safetensors.SafetensorError) as error:
-        raise RunError(f"{path} cannot be read: {error}. Name the folder of a finished run: runs/<name>.") from error
+        raise unreadable(path, error) from error
 
 
 class Lines:
@@ -86,18 +87,35 @@ class Lines:
 
     Args:
         path: the file, which is made anew.
+
+    Raises:
+        RunError: it cannot be written; when it is made, or when a line is added.
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
-            self._file = path.open("w", encoding="utf-8", buffering=1)
+            self._file = path.open("wb", buffering=0)
         except OSError as error:
-            raise RunError(f"{path} cannot be written: {error.strerror}. Name another place: --runs DIR.") from error
+            raise _unwritable(path, error) from error
 
     def add(self, line: str) -> None:
         """Append one line."""
-        self._file.write(line + "\n")
+        try:
+            self._file.write(f"{line}\n".encode())
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         self._file.close()
+
+
+def unreadable(path: Path, error: Exception) -> RunError:
+    """The error of a file that is missing or damaged."""
+    reason = error.strerror if isinstance(error, OSError) else f"it is damaged ({error})"
+    return RunError(f"{path} cannot be read: {reason}. Name the folder of a finished run: runs/<name>.")
+
+
+def _unwritable(path: Path, error: OSError) -> RunError:
+    return RunError(f"{path} cannot be written: {error.strerror}. Make room, or name another place: --runs DIR.")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Mapping
 from datetime import datetime
 from importlib import metadata
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from keywork._errors import RunError
 from keywork.train._algorithm import Metrics
-from keywork.train._files import Lines, read_json, read_tensors, write_json, write_tensors, write_text
+from keywork.train._files import Lines, read_json, read_tensors, unreadable, write_json, write_tensors, write_text
 from keywork.train._settings import RunSettings
 
 _FORMAT = 1
@@ -40,7 +42,7 @@ class Run:
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # Path.is_dir raises where a name is too long or a folder closed to us
             raise RunError(f"There is no run {str(path)!r}. Name the folder of a run: keywork eval runs/<name>.")
         self.path = path
         self._metrics: Lines | None = None
@@ -59,8 +61,8 @@ class Run:
         except FileExistsError:
             raise RunError(f"There is a run {str(path)!r} already, and none is overwritten: give another --name.") from None
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise RunError(f"The folder {str(path)!r} cannot be made: {reason}. Name another place: --runs DIR.") from error
+            fix = "Give another --name, or name another place: --runs DIR."
+            raise RunError(f"The folder {str(path)!r} cannot be made: {error.strerror}. {fix}") from error
         run = cls(path)
         write_json(path / "config.json", {"format": _FORMAT, "algorithm": algorithm, **config, "versions": versions()})
         run._metrics = Lines(path / "metrics.jsonl")
@@ -75,21 +77,29 @@ class Run:
         """Append a row to ``metrics.jsonl``."""
         if self._metrics is None:
             raise RunError(f"The run {str(self.path)!r} is finished: its metrics are not added to.")
-        self._metrics.add(json.dumps(metrics))
+        # JSON has no NaN: what is undefined, as the variance explained of returns that are all the same, is left out.
+        self._metrics.add(json.dumps({name: value for name, value in metrics.items() if isfinite(value)}))
 
     def rows(self) -> list[Metrics]:
-        """The rows of ``metrics.jsonl``, less a last one that was cut off."""
+        """The rows of ``metrics.jsonl``, less a last one that was cut off.
+
+        Raises:
+            RunError: it is missing, or damaged elsewhere.
+        """
+        path = self.path / "metrics.jsonl"
         try:
-            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+            *lines, _ = path.read_bytes().split(b"\n")
         except OSError as error:
-            raise RunError(f"{self.path / 'metrics.jsonl'} cannot be read: {error.strerror}.") from error
+            raise unreadable(path, error) from error
         rows = []
-        for number, line in enumerate(lines):
+        for number, line in enumerate(lines, 1):
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError(f"no object but {row!r}")
             except ValueError as error:
-                if number + 1 < len(lines):
-                    raise RunError(f"{self.path / 'metrics.jsonl'}, line {number + 1} is damaged: {error}.") from error
+                raise RunError(f"{path} is damaged in line {number}: {error}. Train anew, or mend the line.") from error
+            rows.append(row)
         return rows
 
     def config(self) -> dict[str, Any]:
@@ -100,7 +110,8 @@ class Run:
         """
         config = read_json(self.path / "config.json")
         if config.get("format") != _FORMAT:
-            raise RunError(f"{self.path / 'config.json'} has the format {config.get('format')!r}; this version reads {_FORMAT}.")
+            has = f"has the format {config.get('format')!r}, and this version of keywork reads {_FORMAT}"
+            raise RunError(f"{self.path / 'config.json'} {has}: use the version that wrote it.")
         return config
 
     def save_policy(self, tensors: Mapping[str, Tensor]) -> None:

@@ -57,7 +57,7 @@ class Trainer:
 
     def __init__(self, algorithm: Algorithm, *, total_frames: int, observers: Iterable[Observer] = ()) -> None:
         if total_frames < 1:
-            raise UsageError(f"total_frames is {total_frames}: it has to be 1 or more, such as --total-frames 100000.")
+            raise UsageError(f"total_frames is {total_frames}: it has to be 1 or more, such as total_frames=100_000.")
         self.algorithm = algorithm
         self.total_frames = total_frames
         self.observers = list(observers)

@@ -1,0 +1,8 @@
+"""``python -m keywork``."""
+
+import sys
+
+from keywork.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
