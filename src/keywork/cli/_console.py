@@ -5,14 +5,14 @@ from __future__ import annotations
 from rich.console import Console
 
 
-class _PlainConsole(Console):
+class _Console(Console):
     def on_broken_pipe(self) -> None:
         raise  # rich would end the process here, and with it the run
 
 
 def make_console() -> Console:
-    """A console that takes text as it is: no markup in it, nothing highlighted, and no line broken."""
-    return _PlainConsole(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    """A console that shows text as it is: brackets are no markup, and nothing in it is highlighted."""
+    return _Console(markup=False, highlight=False, emoji=False)
 
 
 def is_live(console: Console) -> bool:

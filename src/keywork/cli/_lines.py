@@ -1,7 +1,62 @@
-"""Progress as plain lines, for a log."""
+"""Progress as plain lines, for a log: few of them, however long a run takes."""
 
 from __future__ import annotations
 
-from keywork.cli._progress import Progress, duration
+import time
+
 from rich.console import Console
-from keywork.train import Evaluation, Metrics, Outcome, Run, RunSettings
+from rich.text import Text
+
+from keywork.cli._progress import Progress, duration
+from keywork.train import Metrics
+
+_SHARE = 0.1
+_AT_LEAST, _AT_MOST = 5.0, 60.0  # seconds between two lines
+
+
+class Lines:
+    """A line after the first update and the last, and in between one for each tenth of the run.
+
+    In a quick run they are 5 seconds apart or more, in a slow one there is one a minute.
+
+    Args:
+        console: where they go.
+        total: steps of the whole run.
+    """
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._progress = Progress(total)
+        self._last: float | None = None
+        self._share = 0.0
+
+    def update(self, metrics: Metrics) -> None:
+        """Take the numbers of one update."""
+        self._progress.add(metrics)
+        now, share = time.monotonic(), self._progress.share
+        if self._last is not None and share < 1.0:
+            waited, moved = now - self._last, share - self._share
+            if waited < _AT_LEAST or (moved < _SHARE and waited < _AT_MOST):
+                return
+        self._last, self._share = now, share
+        self._console.print(Text(line(self._progress)), soft_wrap=True)
+
+    def end(self) -> None:
+        """Nothing is left to be written."""
+
+
+def line(progress: Progress) -> str:
+    """One line of a log.
+
+    >>> progress = Progress(total=1000)
+    >>> progress.add({"step": 250, "time": 2.0, "episode/count": 4.0, "episode/return_mean": 21.5})
+    >>> line(progress)
+    'step 250 of 1,000   25 %   125 steps/s   return 21.5   6 s left'
+    """
+    parts = [f"step {progress.step:,} of {progress.total:,}", f"{progress.share:.0%}".replace("%", " %")]
+    parts.append(f"{progress.rate:,.0f} steps/s")
+    if progress.recent_return is not None:
+        parts.append(f"return {progress.recent_return:.4g}")
+    if progress.share < 1.0:
+        parts.append(f"{duration(progress.remaining)} left")
+    return "   ".join(parts)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import pairwise
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +23,11 @@ class MLPConfig:
     Attributes:
         activate_last_layer: follow the last layer with the norm and the activation too.
         norm_class: a normalisation ``norm_class(num_features)`` before each activation, such as ``nn.LayerNorm``.
-        layer_class: the layers, ``layer_class(in_features, out_features, bias=, device=, dtype=)``.
+        layer_class: the layers, ``layer_class(in_features, out_features, bias=...)``.
         bias: whether the layers before the last have a bias.
         bias_last_layer: whether the last one has.
         gain: with ``init="orthogonal"``, the gain of the layers before the last.
-        device: where the parameters are made.
+        device: where the parameters are.
         dtype: their type.
     """
 
@@ -84,6 +85,7 @@ class MLP(nn.Sequential):
         super().__init__(*_layers(sizes, activation_class, config))
         if not isinstance(out_features, int):
             self.append(nn.Unflatten(-1, shape))
+        self.to(device=config.device, dtype=config.dtype)
         if init == "orthogonal":
             orthogonal_(self, config.gain, last_gain)
 
@@ -94,9 +96,16 @@ class MLP(nn.Sequential):
             x = layer(x)
         return x
 
+    def __getitem__(self, index: Any) -> Any:
+        """One layer, or for a slice an ``nn.Sequential`` of some."""
+        # The base would call this class's constructor with the layers.
+        return nn.Sequential(*list(self)[index]) if isinstance(index, slice) else super().__getitem__(index)
+
 
 def _hidden_sizes(num_cells: int | Sequence[int], depth: int | None) -> tuple[int, ...]:
     if isinstance(num_cells, int):
+        if depth is not None and depth < 0:
+            raise SpecError(f"MLP cannot be built: depth={depth} hidden layers. Pass a number from 0 on.")
         return (num_cells,) * (2 if depth is None else depth)
     sizes = tuple(num_cells)
     if depth is not None and depth != len(sizes):
@@ -129,7 +138,7 @@ def _layers(
     sizes: tuple[int | None, ...], activation_class: Callable[[], nn.Module], config: MLPConfig
 ) -> Iterator[nn.Module]:
     count = len(sizes) - 1
-    for index, (size_in, size_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), 1):
+    for index, (size_in, size_out) in enumerate(pairwise(sizes), 1):
         is_last = index == count
         bias = config.bias_last_layer if is_last else config.bias
         yield _layer(size_in, size_out or 0, bias, config)
@@ -141,10 +150,10 @@ def _layers(
 
 def _layer(size_in: int | None, size_out: int, bias: bool, config: MLPConfig) -> nn.Module:
     if size_in is not None:
-        return config.layer_class(size_in, size_out, bias=bias, device=config.device, dtype=config.dtype)
+        return config.layer_class(size_in, size_out, bias=bias)
     if config.layer_class is not nn.Linear:
         raise SpecError(
             "MLP cannot be built: in_features is left out, and only nn.Linear finds its size at the first call. Pass "
             "in_features."
         )
-    return nn.LazyLinear(size_out, bias=bias, device=config.device, dtype=config.dtype)
+    return nn.LazyLinear(size_out, bias=bias)

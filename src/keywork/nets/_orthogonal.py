@@ -48,7 +48,7 @@ def orthogonal_(module: _Module, gain: float = math.sqrt(2.0), last_gain: float 
         )
     for layer in layers:
         layer_gain = last_gain if layer is layers[-1] else gain
-        if isinstance(layer, LazyModuleMixin) and layer.has_uninitialized_params():  # type: ignore[misc]
+        if isinstance(layer, LazyModuleMixin) and layer.has_uninitialized_params():
             _initialise_when_sized(layer, layer_gain)
         else:
             _initialise(layer, layer_gain)

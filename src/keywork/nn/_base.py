@@ -59,8 +59,8 @@ class TensorDictModuleBase(nn.Module):
             raise ValueError(f"{type(self).__name__}: inplace is True, False or 'empty'; got {inplace!r}.")
         self.inplace = inplace
         self._optional, self._carries = as_keys(optional_keys), as_keys(carries)
-        reads, writes = (self._in_keys, in_keys), (self._out_keys, out_keys)
-        self._declare(*(of_class if given is None else as_keys(given) for of_class, given in (reads, writes)))
+        reads = self._in_keys if in_keys is None else as_keys(in_keys)
+        self._declare(reads, self._out_keys if out_keys is None else as_keys(out_keys))
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # Keys given in the class body (``in_keys = ["x"]``) would hide the properties of the same name.
@@ -126,11 +126,11 @@ class TensorDictModuleBase(nn.Module):
         try:
             outputs = self.compute(*inputs)
         except Exception as error:
-            self.note(error, self.label, inputs)
+            self._note(error, self.label, inputs)
             raise
         return outputs if self._selected is None else tuple([outputs[i] for i in self._selected])
 
-    def note(self, error: Exception, place: str, inputs: Iterable[Any]) -> None:
+    def _note(self, error: Exception, place: str, inputs: Iterable[Any]) -> None:
         """Say in a note on ``error`` where it happened, and on what."""
         given = ", ".join(f"{key!r} {shape_of(x)}" for key, x in zip(self._in_keys, inputs, strict=False))
         error.add_note(f"in {place}: {given or 'nothing'} -> {listed(self._out_keys)}")
@@ -143,13 +143,12 @@ class TensorDictModuleBase(nn.Module):
         """
         if type(tensordict) is not TensorDict and not is_tensor_collection(tensordict):
             if tensordict_out is not None:
-                raise TypeError(f"{self.label} got tensors and a tensordict_out: it returns tensors, so leave that out.")
+                raise TypeError(f"{self.label} got tensors and a tensordict_out: leave it out, tensors are returned.")
             return self._call_on_tensors((tensordict, *args) if args or tensordict is not None else (), kwargs)
         if args or kwargs:
             extra = f"{len(args)} more positional arguments and {listed(kwargs)}"
             raise TypeError(f"{self.label} got a TensorDict and {extra}: store them in it, or call on tensors alone.")
-        outputs = self._outputs(tensordict)
-        return self.write(outputs, tensordict, tensordict_out)
+        return self.write(self._outputs(tensordict), tensordict, tensordict_out)
 
     def _outputs(self, td: Any) -> Sequence[Any]:
         return self.run(*self.read(td))
@@ -162,8 +161,7 @@ class TensorDictModuleBase(nn.Module):
             return [td.get(key, None) if key in self._optional else td[key] for key in self._in_keys]
         except (KeyError, ValueError):  # the latter: an entry inside a tensor, and every entry of a tensorclass
             values = [td.get(key, None) for key in self._in_keys]
-            there = zip(self._in_keys, values, strict=True)
-            absent = [key for key, value in there if value is None and key not in self._optional]
+            absent = [k for k, v in zip(self._in_keys, values, strict=True) if v is None and k not in self._optional]
             if not absent:
                 return values
             leaves = list(td.keys(include_nested=True, leaves_only=True))

@@ -19,12 +19,7 @@ class Step(NamedTuple):
 
 
 def check_chain(steps: Sequence[Step], external: Iterable[Key] = ()) -> list[Finding]:
-    """Everything that is wrong with running these steps one after the other.
-
-    Args:
-        steps: in the order in which they run.
-        external: keys that come from outside on purpose, however near they are to a key written inside.
-    """
+    """Everything that is wrong with running these steps in this order, where ``external`` comes from outside."""
     known, findings = set(external), []
     for index, step in enumerate(steps):
         for key in step.contract.inputs:
@@ -89,7 +84,7 @@ def _leaves_as_parents(steps: Sequence[Step], external: set[Key]) -> list[Findin
             if is_parent(key, inside) and inside not in external:
                 verb = "writes" if inside in other.contract.writes else "reads"
                 problem = f"{step.label} writes {key!r}, and {other.label} {verb} {inside!r} inside it."
-                fix = f"an entry is a tensor or a group of entries: rename {key!r}, or pass external=[{inside!r}] if it is a group."
+                fix = f"an entry is a tensor or a group of entries: rename {key!r}, or pass external=[{inside!r}]."
                 findings.append(Finding("leaf-as-parent", problem, listed(step.contract.writes), fix))
     return findings
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from itertools import combinations
 
 from keywork._keys import Key, as_key, as_keys, is_parent, listed, meant, next_key, renamed, unique
 
@@ -34,8 +35,7 @@ class Contract:
         object.__setattr__(self, "optional", tuple(key for key in self.optional if key not in self.reads))
         for key in self.carries:
             if next_key(key) not in self.writes:
-                what = f"carries {key!r}, so it has to write {next_key(key)!r}"
-                raise ValueError(f"A Contract that {what}: it writes {listed(self.writes)}.")
+                raise ValueError(f"A Contract that carries {key!r} has to write {next_key(key)!r}: {listed(self.writes)}.")
 
     @property
     def inputs(self) -> tuple[Key, ...]:
@@ -45,8 +45,7 @@ class Contract:
     def then(self, following: Contract) -> Contract:
         """The contract of running this and then ``following``. Associative; ``Contract()`` is its neutral element.
 
-        What this writes is no longer an input of the whole, nor is a group of which this writes an entry, or an entry
-        of a group that this writes; what both write is written once.
+        What this writes, or a group or an entry of it, is no longer an input; what both write is written once.
         """
         reads = self.reads + tuple(key for key in following.reads if not self._provides(key))
         optional = self.optional + tuple(key for key in following.optional if not self._provides(key))
@@ -64,16 +63,12 @@ class Contract:
         >>> Contract(["observation"], ["action"]).renamed({"observation": "pixels"}).reads
         ('pixels',)
         """
-        sources: dict[Key, Key] = {}
-        for key in unique(self.reads + self.writes + self.optional + self.carries):
-            new = renamed(key, names)
-            if sources.setdefault(new, key) != key:
-                clash = f"give {sources[new]!r} and {key!r} the one name {new!r}"
+        new = {key: renamed(key, names) for key in unique(self.inputs + self.writes + self.carries)}
+        for key, other in combinations(new, 2):
+            if new[key] == new[other]:
+                clash = f"give {key!r} and {other!r} the one name {new[key]!r}"
                 raise ValueError(f"renamed() would {clash}: two entries cannot share a key; choose another name.")
-        reads, writes, optional, carries = (
-            tuple(renamed(key, names) for key in keys)
-            for keys in (self.reads, self.writes, self.optional, self.carries)
-        )
+        reads, writes, optional, carries = (tuple(new[key] for key in keys) for keys in astuple(self))
         return Contract(reads, writes, optional, tuple(key for key in carries if next_key(key) in writes))
 
     def restricted(self, writes: Iterable[Key]) -> Contract:

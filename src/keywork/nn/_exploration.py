@@ -35,9 +35,9 @@ class ExplorationType(StrEnum):
         return cls[name]
 
 
-class _Current(threading.local):  # not a ContextVar: torch.compile can follow, and guard on, a thread's local
+class _Current(threading.local):
     def __init__(self) -> None:
-        # Of the instance: what compiled code has read of the class, it does not look up again.
+        # Neither a ContextVar nor of the class: torch.compile guards only on what an instance holds.
         self.kind: ExplorationType | None = None
 
 

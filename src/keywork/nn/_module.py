@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tensordict import TensorDict, TensorDictBase
-from torch import Tensor, nn
+from torch import Tensor
 
 from keywork._errors import ContractError, Finding, OutputError, describe, shape_of
 from keywork._keys import SINK, as_key, as_keys
@@ -69,10 +69,9 @@ class TensorDictModule(TensorDictModuleBase):
 
     def compute(self, *inputs: Any) -> tuple[Any, ...]:
         """Call the wrapped module and bring its outputs into the order of the out_keys."""
-        # nn.Module finds a child as an attribute by a slow path; _modules is the same object, fast.
-        children = self._modules
-        module: Any = children["module"] if "module" in children else self.module
-        output = module(*inputs) if self._plain else self._call(*inputs)
+        # self.module by the fast path: nn.Module finds a child as an attribute only after everything else.
+        held: dict[str, Any] = self._modules if "module" in self._modules else self.__dict__
+        output = held["module"](*inputs) if self._plain else self._call(*inputs)
         return (output,) if self._single and isinstance(output, Tensor) else self._in_order(output)
 
     def _call(self, *inputs: Any) -> Any:

@@ -63,7 +63,7 @@ class Program:
                         values[slot] = output
                 number += 1
         except Exception as error:
-            step.note(error, _place(self.names[number], step), [values[slot] for slot in self.steps[number][0]])
+            step._note(error, _place(self.names[number], step), [values[slot] for slot in self.steps[number][0]])
             raise
         return values
 
@@ -118,7 +118,7 @@ class TensorDictSequential(TensorDictModuleBase):
 
     def _declare(self, in_keys: tuple[Key, ...], out_keys: tuple[Key, ...]) -> None:
         if "_program" in self.__dict__:
-            raise AttributeError(f"{self.label} takes its keys from its steps: build it anew, or use select_out_keys().")
+            raise AttributeError(f"{self.label} takes its keys from its steps: build it anew, or use select_out_keys.")
         super()._declare(in_keys, out_keys)
 
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
@@ -127,15 +127,11 @@ class TensorDictSequential(TensorDictModuleBase):
 
     @property
     def _children(self) -> dict[str, Any]:
-        container: Any = self._modules["module"]
-        return cast(dict[str, Any], container._modules)
+        return cast(dict[str, Any], cast(Any, self._modules["module"])._modules)
 
     @property
     def opaque(self) -> bool:
-        """Whether the steps have to be called on a TensorDict, one by one.
-
-        So it is if one of them is opaque or hooked (its hooks see TensorDicts), or if one key lies inside another.
-        """
+        """Whether the steps run on a TensorDict: one is opaque or hooked (hooks see it), or a key lies inside another."""
         return self._opaque or any(self._hooks)
 
     def compute(self, *inputs: Any) -> tuple[Any, ...]:
@@ -201,15 +197,13 @@ class TensorDictSequential(TensorDictModuleBase):
         return TensorDictSequential(steps, external=[*self.external, *read], inplace=self.inplace)
 
     def __getitem__(self, index: int | str | slice) -> Any:
-        if isinstance(index, slice):
-            return self._of(dict(list(self._children.items())[index]))
         names = list(self._children)
-        if isinstance(index, str) and index in names:
-            return self._children[index]
-        if isinstance(index, int) and -len(names) <= index < len(names):
-            return self._children[names[index]]
-        kind = KeyError if isinstance(index, str) else IndexError
-        raise kind(f"{self.label} has no step {index!r}; its steps are {names}.")
+        if isinstance(index, slice):
+            return self._of({name: self._children[name] for name in names[index]})
+        try:
+            return self._children[index if isinstance(index, str) else names[index]]
+        except LookupError as error:
+            raise type(error)(f"{self.label} has no step {index!r}; its steps are {names}.") from None
 
     def __len__(self) -> int:
         return len(self._children)

@@ -8,13 +8,7 @@ from torch import Tensor
 
 from keywork._errors import ContractError, Finding
 from keywork._keys import ADVANTAGE, STATE_VALUE, VALUE_TARGET, Key, listed, unique
-from keywork.functional import (
-    approximate_kl,
-    clip_fraction,
-    clipped_surrogate,
-    normalize,
-    value_loss,
-)
+from keywork.functional import approximate_kl, clip_fraction, clipped_surrogate, normalize, value_loss
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
 
 
@@ -107,10 +101,7 @@ class ClipPPOLoss(TensorDictModuleBase):
         )
 
 
-_OUT_KEYS = [
-    *("loss_objective", "loss_critic", "loss_entropy"),
-    *("entropy", "kl_approx", "clip_fraction"),
-]
+_OUT_KEYS = [*("loss_objective", "loss_critic", "loss_entropy"), *("entropy", "kl_approx", "clip_fraction")]
 
 
 def _findings(actor: Any, critic: TensorDictModuleBase) -> list[Finding]:

@@ -78,7 +78,9 @@ def stochastic_actor(env: GymEnv, num_cells: Sequence[int]) -> ProbabilisticActo
             module, [LOGITS], env.action_key, distribution_class=Categorical, spec=spec, return_log_prob=True
         )
     if isinstance(spec, Bounded) and len(spec.shape) == 1 and spec.dtype.is_floating_point:
-        net = nn.Sequential(network(env, spec.shape[0], num_cells, last_gain=0.01), AddStateIndependentNormalScale(spec.shape))
+        net = nn.Sequential(
+            network(env, spec.shape[0], num_cells, last_gain=0.01), AddStateIndependentNormalScale(spec.shape)
+        )
         module = TensorDictModule(net, keys, [LOC, SCALE])
         return ProbabilisticActor(
             module, [LOC, SCALE], env.action_key, distribution_class=IndependentNormal, spec=spec, return_log_prob=True

@@ -10,12 +10,12 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from keywork._errors import UsageError
+from keywork._keys import STATE_VALUE, VALUE_TARGET
 from keywork.collectors import Collector
 from keywork.envs import GymEnv
 from keywork.flow import Flow
 from keywork.functional import explained_variance
-from keywork._keys import STATE_VALUE, VALUE_TARGET
-from keywork.nn import TensorDictModuleBase
+from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
 from keywork.objectives import GAE, ClipPPOLoss
 from keywork.train._algorithm import Metrics
 from keywork.train._flat import FlatAdam
@@ -82,18 +82,19 @@ class PPO:
         env: GymEnv,
         config: PPOConfig = PPOConfig(),
         *,
-        actor: TensorDictModuleBase | None = None,
+        actor: ProbabilisticTensorDictSequential | None = None,
         critic: TensorDictModuleBase | None = None,
         seed: int = 0,
     ) -> None:
         _check(config)
         self.config = config
-        self.policy = actor or stochastic_actor(env, config.num_cells)
+        actor = actor or stochastic_actor(env, config.num_cells)
+        self.policy: TensorDictModuleBase = actor
         self.critic = critic or state_critic(env, config.num_cells)
         self.collector = Collector(env, self.policy, frames_per_batch=config.num_steps * env.num_envs)
         self.gae = GAE(config.gamma, config.gae_lambda, self.critic)
         self.loss = ClipPPOLoss(
-            self.policy,
+            actor,
             self.critic,
             clip_epsilon=config.clip_epsilon,
             entropy_coeff=config.entropy_coeff,
@@ -126,7 +127,7 @@ class PPO:
         columns = [batch[key].flatten(0, 1) for key in self.loss.in_keys]
         frames, size = batch.numel(), self.config.minibatch_size
         for _ in range(self.config.num_epochs):
-            for rows in torch.randperm(frames, generator=self._generator).split(size):
+            for rows in torch.split(torch.randperm(frames, generator=self._generator), size):
                 yield columns if len(rows) == frames else [column[rows] for column in columns]
 
 
@@ -146,4 +147,3 @@ def _check(config: PPOConfig) -> None:
         if not 0.0 <= getattr(config, name) <= 1.0:
             option = name.replace("_", "-")
             raise UsageError(f"{name} is {getattr(config, name)}: it has to be in [0, 1], such as --{option} 0.95.")
-

@@ -59,7 +59,9 @@ class Run:
         try:
             path.mkdir(parents=True, exist_ok=False)
         except FileExistsError:
-            raise RunError(f"There is a run {str(path)!r} already, and none is overwritten: give another --name.") from None
+            raise RunError(
+                f"There is a run {str(path)!r} already, and none is overwritten: give another --name."
+            ) from None
         except OSError as error:
             fix = "Give another --name, or name another place: --runs DIR."
             raise RunError(f"The folder {str(path)!r} cannot be made: {error.strerror}. {fix}") from error

@@ -1,0 +1,353 @@
+"""Training curves as SVG: one small chart for each metric, drawn by hand, the same bytes for the same numbers.
+
+Metrics are rows of numbers by name, one of them ``"step"``. Names are grouped by what stands before their slash.
+``x_mean`` is drawn in a band if ``x_min`` and ``x_max``, or ``x_std``, are there too. Rows that lack a metric do
+not interrupt its line; NaN and infinities do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+Row = Mapping[str, float]
+Point = tuple[float, float]
+Band = tuple[float, float, float]  # step, low, high
+
+_FIRST = (
+    *("episode/return_mean", "eval/return_mean", "episode/length_mean", "eval/length_mean"),
+    *("loss/objective", "loss/critic", "loss/entropy"),
+    *("ppo/explained_variance", "ppo/kl", "ppo/clip_fraction"),
+)
+_LEFT_OUT = ("step", "time")
+_HUES = {  # by group: light, dark
+    "episode": ("#0b7a60", "#3ecf9f"),
+    "eval": ("#0c7490", "#5cc7e0"),
+    "loss": ("#c33554", "#f58aa0"),
+    "speed": ("#5b6b82", "#9fb0c8"),
+}
+_OTHER_HUE = ("#7a4fd0", "#b396f5")
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 14.0, 34.0, 24.0
+_SMOOTHED_FROM = 80  # points
+_HOVERS = 40  # places in a chart that show their value
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One metric over steps, with the band around it if it has one."""
+
+    name: str
+    points: tuple[Point, ...]
+    band: tuple[Band, ...] = ()
+
+
+def curves_svg(rows: Sequence[Row], goals: Mapping[str, float] | None = None, columns: int = 3) -> str:
+    """All curves in one picture: the first one large, the others below it.
+
+    Args:
+        rows: what was logged, in order.
+        goals: values that a metric should reach, drawn as dashed lines.
+        columns: how many charts beside each other.
+
+    >>> curves_svg([{"step": 0, "loss/critic": 1.0}, {"step": 10, "loss/critic": 0.5}])[:4]
+    '<svg'
+    """
+    series = series_of(rows)
+    width, gap, small, large = 340.0, 16.0, 190.0, 270.0
+    whole = columns * width + (columns - 1) * gap
+    pieces, y = [], gap
+    if series and _is_main(series[0]):
+        pieces.append(_placed(series[0], (gap, y, whole, large), goals))
+        series, y = series[1:], y + large + gap
+    for i, one in enumerate(series):
+        x = gap + (i % columns) * (width + gap)
+        pieces.append(_placed(one, (x, y + (i // columns) * (small + gap), width, small), goals))
+    height = y + math.ceil(len(series) / columns) * (small + gap)
+    if not pieces:
+        pieces = [f'<text x="{gap}" y="{gap + 14}" font-size="13" class="dim">Nothing was logged yet.</text>']
+        height += 24
+    body = "\n".join(pieces)
+    return (
+        f"{_opening('kw-curves', whole + 2 * gap, height)}<style>{curves_style()}</style>"
+        f'<rect class="ground" width="100%" height="100%" rx="12"/>\n{body}\n</svg>\n'
+    )
+
+
+def curve_charts(rows: Sequence[Row], goals: Mapping[str, float] | None = None) -> list[str]:
+    """Each curve as a picture of its own, for a page that arranges them; `curves_style` has to be on that page."""
+    charts = []
+    for i, one in enumerate(series_of(rows)):
+        width, height = (1052.0, 270.0) if i == 0 and _is_main(one) else (340.0, 190.0)
+        chart = "".join(_chart(one, width, height, (goals or {}).get(one.name)))
+        charts.append(f"{_opening(_classes(one.name), width, height)}{chart}</svg>")
+    return charts
+
+
+def curves_style() -> str:
+    """The style sheet of the charts."""
+    grounds = {"ground": ("#ffffff", "#12161d"), "grid": ("#e6e9ef", "#2a323e"), "ink": ("#17202e", "#e8edf4"),
+               "dim": ("#667285", "#93a0b3"), "other": _OTHER_HUE, **_HUES}  # fmt: skip
+
+    def colours(which: int) -> str:
+        return "".join(f"--kwc-{name}:{pair[which]};" for name, pair in grounds.items())
+
+    return (
+        f".kw-curves{{{colours(0)}max-width:100%;height:auto;font-family:system-ui,-apple-system,'Segoe UI',Roboto,"
+        "'Helvetica Neue',Arial,sans-serif}"
+        f"@media(prefers-color-scheme:dark){{.kw-curves{{{colours(1)}}}}}"
+        + "".join(f".kw-curves .{name},.kw-curves.{name}{{--hue:var(--kwc-{name})}}" for name in (*_HUES, "other"))
+        + ".kw-curves .ground{fill:var(--kwc-ground)}.kw-curves text{fill:var(--kwc-dim)}"
+        ".kw-curves .name{fill:var(--kwc-ink);font-weight:650}.kw-curves .last{fill:var(--hue);font-weight:650}"
+        ".kw-curves .number{font-variant-numeric:tabular-nums}.kw-curves .grid{stroke:var(--kwc-grid)}"
+        ".kw-curves path{fill:none;stroke:var(--hue);stroke-linejoin:round;stroke-linecap:round}"
+        ".kw-curves .line{stroke-width:1.8}.kw-curves .raw{stroke-width:1;opacity:.35}"
+        ".kw-curves .band{fill:var(--hue);stroke:none;opacity:.14}.kw-curves .dot{fill:var(--hue)}"
+        ".kw-curves .goal{stroke:var(--kwc-dim);stroke-dasharray:4 4}"
+        ".kw-curves .spot{fill:transparent}.kw-curves .spot:hover{fill:var(--kwc-ink);opacity:.07}"
+    )
+
+
+def series_of(rows: Sequence[Row]) -> list[Series]:
+    """The metrics that are drawn, in the order in which they are.
+
+    >>> [one.name for one in series_of([{"step": 1, "ppo/kl": 0.1, "loss/critic": 2.0, "time": 9.0}])]
+    ['loss/critic', 'ppo/kl']
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    bands = {name: _band(rows, name) for name in names if name.endswith("_mean")}
+    parts = {name[: -len("mean")] + end for name, band in bands.items() if band for end in ("min", "max", "std")}
+    shown = [name for name in names if name not in _LEFT_OUT and name not in parts and not name.endswith("/count")]
+    series = [Series(name, _values(rows, name), bands.get(name, ())) for name in sorted(shown, key=_rank)]
+    return [one for one in series if one.points]
+
+
+def _rank(name: str) -> tuple[int, int, str]:
+    groups = ("episode", "eval", "loss", "speed")
+    group = name.partition("/")[0]
+    place = groups.index(group) if group in groups else 2.5
+    return int(place * 2), _FIRST.index(name) if name in _FIRST else len(_FIRST), name
+
+
+def _values(rows: Sequence[Row], name: str) -> tuple[Point, ...]:
+    return tuple((float(row["step"]), float(row[name])) for row in rows if name in row and "step" in row)
+
+
+def _band(rows: Sequence[Row], mean: str) -> tuple[Band, ...]:
+    low, high, std = (mean[: -len("mean")] + end for end in ("min", "max", "std"))
+    edges = [
+        (float(row["step"]), float(row[low]), float(row[high]))
+        if low in row and high in row
+        else (float(row["step"]), float(row[mean]) - float(row[std]), float(row[mean]) + float(row[std]))
+        for row in rows
+        if "step" in row and mean in row and ((low in row and high in row) or std in row)
+    ]
+    return tuple(edge for edge in edges if all(map(math.isfinite, edge)))
+
+
+def _is_main(series: Series) -> bool:
+    return series.name.endswith("/return_mean")
+
+
+def _opening(classes: str, width: float, height: float) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="{classes}" role="img" width="{width:g}" height="{height:g}" '
+        f'viewBox="0 0 {width:g} {height:g}" aria-label="Training curves">'
+    )
+
+
+def _classes(name: str) -> str:
+    group = name.partition("/")[0]
+    return f"kw-curves {group if group in _HUES else 'other'}"
+
+
+def _placed(series: Series, box: tuple[float, float, float, float], goals: Mapping[str, float] | None) -> str:
+    x, y, width, height = box
+    chart = "".join(_chart(series, width, height, (goals or {}).get(series.name)))
+    hue = _classes(series.name).split()[1]
+    return f'<g class="{hue}" transform="translate({x:g} {y:g})">{chart}</g>'
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """From numbers to pixels."""
+
+    width: float
+    height: float
+    steps: tuple[float, float]
+    values: tuple[float, float]
+
+    def x(self, step: float) -> float:
+        low, high = self.steps
+        return _LEFT + (step - low) / (high - low) * (self.width - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        low, high = self.values
+        return self.height - _BOTTOM - (value - low) / (high - low) * (self.height - _TOP - _BOTTOM)
+
+    def at(self, step: float, value: float) -> str:
+        return f"{self.x(step):.1f} {self.y(value):.1f}"
+
+
+def _chart(series: Series, width: float, height: float, goal: float | None) -> Iterator[str]:
+    finite = [point for point in series.points if math.isfinite(point[1])]
+    group, _, name = series.name.rpartition("/")
+    title = name.removesuffix("_mean").replace("_", " ")
+    yield (
+        f'<text x="{_LEFT:g}" y="18" font-size="13"><tspan class="name">{_escaped(title)}</tspan>'
+        f"<tspan>{_escaped(f'  {group}' if group else '')}</tspan></text>"
+    )
+    if not finite:
+        yield f'<text x="{_LEFT:g}" y="{height / 2:g}" font-size="12">no finite value</text>'
+        return
+    edges = [y for _, y in finite] + [y for _, low, high in series.band for y in (low, high)]
+    steps = [x for x, _ in series.points]
+    y_ticks = ticks(*_padded(min([*edges, goal or edges[0]]), max([*edges, goal or edges[0]])), 4)
+    x_ticks = ticks(*_padded(min(0.0, *steps), max(steps)), 6 if width > 600 else 3)
+    # The scale of the steps ends with the data, the scale of the values with a tick.
+    frame = _Frame(width, height, _padded(x_ticks[0], max(steps)), (y_ticks[0], y_ticks[-1]))
+    last = short(finite[-1][1])
+    yield f'<text class="last number" x="{width - _RIGHT:g}" y="18" font-size="13" text-anchor="end">{last}</text>'
+    yield from _axes(frame, [x for x in x_ticks if x <= frame.steps[1]], y_ticks)
+    yield from _lines(series, frame)
+    if goal is not None:
+        yield f'<path class="goal" d="M{frame.at(frame.steps[0], goal)}L{frame.at(frame.steps[1], goal)}"/>'
+    yield from _spots(finite, frame)
+
+
+def _axes(frame: _Frame, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> Iterator[str]:
+    right, bottom = frame.width - _RIGHT, frame.height - _BOTTOM
+    for value in y_ticks:
+        y = frame.y(value)
+        yield f'<path class="grid" d="M{_LEFT:g} {y:.1f}H{right:g}"/>'
+        yield (
+            f'<text class="number" x="{_LEFT - 7:g}" y="{y + 3.5:.1f}" font-size="10" text-anchor="end">'
+            f"{short(value)}</text>"
+        )
+    for step in x_ticks:
+        x = frame.x(step)
+        anchor = "end" if right - x < 12 else "middle"
+        yield f'<text class="number" x="{x:.1f}" y="{bottom + 15:g}" font-size="10" text-anchor="{anchor}">{short(step)}</text>'
+
+
+def _lines(series: Series, frame: _Frame) -> Iterator[str]:
+    room = int(frame.width - _LEFT - _RIGHT)
+    if len(series.band) > 1:
+        upper = thinned([(x, high) for x, _, high in series.band], room // 2)
+        lower = thinned([(x, low) for x, low, _ in series.band], room // 2)
+        outline = "L".join(frame.at(*point) for point in (*upper, *reversed(lower)))
+        yield f'<path class="band" d="M{outline}Z"/>'
+    stretches = list(unbroken(series.points))
+    smooth = sum(map(len, stretches)) >= _SMOOTHED_FROM
+    for stretch in stretches:
+        if len(stretch) == 1:
+            yield f'<circle class="dot" cx="{frame.x(stretch[0][0]):.1f}" cy="{frame.y(stretch[0][1]):.1f}" r="3"/>'
+            continue
+        yield f'<path class="{"raw" if smooth else "line"}" d="{_line(thinned(stretch, room), frame)}"/>'
+        if smooth:
+            yield f'<path class="line" d="{_line(thinned(running_mean(stretch), room), frame)}"/>'
+
+
+def _line(points: Sequence[Point], frame: _Frame) -> str:
+    return "M" + "L".join(frame.at(*point) for point in points)
+
+
+def _spots(points: Sequence[Point], frame: _Frame) -> Iterator[str]:
+    """Invisible columns that say a value when the pointer is on them."""
+    stride = math.ceil(len(points) / _HOVERS)
+    shown = points[::stride]
+    middles = [(frame.x(a) + frame.x(b)) / 2 for (a, _), (b, _) in zip(shown, shown[1:], strict=False)]
+    edges = [_LEFT, *middles, frame.width - _RIGHT]
+    for (step, value), left, right in zip(shown, edges, edges[1:], strict=False):
+        yield (
+            f'<rect class="spot" x="{left:.1f}" y="{_TOP:g}" width="{max(right - left, 0):.1f}" '
+            f'height="{frame.height - _TOP - _BOTTOM:g}"><title>step {step:,.0f}: {value:.5g}</title></rect>'
+        )
+
+
+def unbroken(points: Sequence[Point]) -> Iterator[list[Point]]:
+    """The stretches between values that are not finite.
+
+    >>> list(unbroken([(0, 1.0), (1, math.nan), (2, 3.0), (3, 4.0)]))
+    [[(0, 1.0)], [(2, 3.0), (3, 4.0)]]
+    """
+    stretch: list[Point] = []
+    for point in points:
+        if math.isfinite(point[1]):
+            stretch.append(point)
+        elif stretch:
+            yield stretch
+            stretch = []
+    if stretch:
+        yield stretch
+
+
+def thinned(points: Sequence[Point], most: int) -> list[Point]:
+    """About ``most`` points that look the same: of each group of neighbours the lowest and the highest.
+
+    >>> thinned([(i, i % 7) for i in range(1000)], 20)[:3]
+    [(0, 0), (6, 6), (105, 0)]
+    """
+    if len(points) <= most:
+        return list(points)
+    size = math.ceil(2 * len(points) / most)
+    kept = [points[0]]
+    for start in range(0, len(points), size):
+        group = points[start : start + size]
+        ends = {min(group, key=lambda p: p[1]), max(group, key=lambda p: p[1])}
+        kept += [point for point in sorted(ends) if point != kept[-1]]
+    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
+
+
+def running_mean(points: Sequence[Point]) -> list[Point]:
+    """Each value replaced by the mean of its neighbours, a fiftieth of the points to either side."""
+    reach = max(1, len(points) // 50)
+    sums = [0.0]
+    for _, value in points:
+        sums.append(sums[-1] + value)
+    result = []
+    for i, (step, _) in enumerate(points):
+        # The window shrinks towards the ends evenly on both sides, so that it does not lag.
+        side = min(reach, i, len(points) - 1 - i)
+        result.append((step, (sums[i + side + 1] - sums[i - side]) / (2 * side + 1)))
+    return result
+
+
+def ticks(low: float, high: float, about: int) -> list[float]:
+    """Round numbers, evenly apart, from at most ``low`` to at least ``high``.
+
+    >>> ticks(0, 487, 4), ticks(-0.013, 0.002, 3)
+    ([0.0, 200.0, 400.0, 600.0], [-0.015, -0.01, -0.005, 0.0, 0.005])
+    """
+    rough = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(rough))
+    apart = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    first, last = math.floor(low / apart + 1e-9), math.ceil(high / apart - 1e-9)
+    digits = max(0, 1 - math.floor(math.log10(apart)))
+    return [round(i * apart, digits) + 0.0 for i in range(first, last + 1)]
+
+
+def short(value: float) -> str:
+    """A number in few characters.
+
+    >>> [short(value) for value in (0, 2048, 150_000, 1_500_000, -0.25, 0.00001234, 487.123)]
+    ['0', '2.05k', '150k', '1.5M', '-0.25', '1.23e-05', '487']
+    """
+    size = abs(value)
+    for unit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if size >= unit * 0.9995:
+            return f"{value / unit:.3g}{suffix}"
+    return f"{value:.3g}"
+
+
+def _padded(low: float, high: float) -> tuple[float, float]:
+    """The same range, or room around a single value."""
+    if high - low > 1e-12 * max(abs(low), abs(high)):
+        return low, high
+    room = abs(high) * 0.1 or 1.0
+    return low - room, high + room
+
+
+def _escaped(text: str) -> str:
+    return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
