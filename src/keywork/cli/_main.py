@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _close_stdout()
             return NOBODY_READS
         except KeyboardInterrupt:
-            complain("interrupted.")
+            complain("Interrupted.")
             return stop.code or INTERRUPTED
     return code or stop.code or OK
 
@@ -74,7 +74,7 @@ def _dispatch(words: list[str]) -> int:
     if command in ("-V", "--version"):
         return _say(f"keywork {keywork.__version__}\n")
     if command not in COMMANDS:
-        return complain(f"there is no command {command!r}. {meant(command, COMMANDS)}'keywork --help' lists all.")
+        return complain(f"There is no command {command!r}. {meant(command, COMMANDS).capitalize()}'keywork --help' lists all.")
     if command == "train":
         algorithm = rest[0] if rest else "--help"
         if algorithm in ("-h", "--help"):
@@ -82,9 +82,9 @@ def _dispatch(words: list[str]) -> int:
             return _say(TRAIN_HELP.format(algorithms="\n".join(rows)))
         if algorithm not in ALGORITHMS:
             if algorithm.startswith("-"):
-                return complain("the algorithm comes before the options: keywork train ppo --env CartPole-v1.")
-            hint = meant(algorithm, ALGORITHMS)
-            return complain(f"there is no algorithm {algorithm!r}. {hint}'keywork train --help' lists all.")
+                return complain("The algorithm comes before the options: keywork train ppo --env CartPole-v1.")
+            hint = meant(algorithm, ALGORITHMS).capitalize()
+            return complain(f"There is no algorithm {algorithm!r}. {hint}'keywork train --help' lists all.")
     from keywork.cli._commands import run_command  # here, because it brings torch
 
     return run_command(command, rest)

@@ -3,51 +3,65 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr, suppress
 from dataclasses import fields, is_dataclass
-from itertools import takewhile
+from itertools import dropwhile, takewhile
+from math import isfinite
 from typing import Any, get_type_hints
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from keywork._errors import UsageError
-from keywork._keys import meant
+from keywork._keys import nearest
 
-registry = ConstructorRegistry()
-
-
-@registry.primitive_rule
-def _whole_number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
-    if info.type is not int:
-        return None
-    return PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="INT",
-        instance_from_str=lambda words: _int(words[0]),
-        is_instance=lambda value: type(value) is int,
-        str_from_instance=lambda value: [str(value)],
-    )
-
-
-def _int(word: str) -> int:
+def whole_number(word: str) -> int:
     """A whole number as people write one.
 
-    >>> _int("100000"), _int("100_000"), _int("1e5")
+    >>> whole_number("100000"), whole_number("100_000"), whole_number("1e5")
     (100000, 100000, 100000)
     """
-    try:
+    with suppress(ValueError):
         return int(word)
-    except ValueError:
-        pass
-    try:
-        value = float(word)
-    except ValueError:
-        value = float("nan")
+    value = number(word) if word.strip() else 0.5
     if not value.is_integer():
-        raise ValueError(f"{word!r} is no whole number such as 100000.")
+        raise ValueError(f"{word!r} is no whole number such as 100000")
     return int(value)
+
+
+def number(word: str) -> float:
+    """A finite number.
+
+    >>> number("3e-4")
+    0.0003
+    """
+    value = float("nan")
+    with suppress(ValueError):
+        value = float(word)
+    if not isfinite(value):
+        raise ValueError(f"{word!r} is no number such as 0.5")
+    return value
+
+
+def _rule(kind: type[Any], read: Callable[[str], Any]) -> Callable[[PrimitiveTypeInfo], Any]:
+    def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        if info.type is not kind:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar=kind.__name__.upper(),
+            instance_from_str=lambda words: read(words[0]),
+            is_instance=lambda value: type(value) is kind,
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    return rule
+
+
+_registry = ConstructorRegistry()
+for _kind, _read in ((int, whole_number), (float, number)):
+    _registry.primitive_rule(_rule(_kind, _read))
 
 
 def parse(kind: type[Any], words: Sequence[str], prog: str, description: str) -> Any | None:
@@ -72,7 +86,7 @@ def parse(kind: type[Any], words: Sequence[str], prog: str, description: str) ->
                 args=words,
                 return_unknown_args=True,
                 config=(tyro.conf.OmitArgPrefixes,),
-                registry=registry,
+                registry=_registry,
             )
     except SystemExit as end:
         if not end.code:
@@ -91,9 +105,13 @@ def _own_error(error: BaseException | None) -> UsageError | None:
 
 
 def _sentence(box: str) -> str:
-    """The first paragraph of what tyro drew in a box of several, in one line and without the frame."""
-    rows = [row.strip("│| ") for row in box.splitlines()[1:]]
-    text = " ".join(takewhile(lambda row: row.strip("─-╰╯+"), rows))
+    """The first paragraph below the title of what tyro drew in a box, in one line and without the frame."""
+
+    def is_rule(row: str) -> bool:
+        return not row.strip("─-╰╯")
+
+    rows = [row.strip("│ ") for row in box.splitlines()[1:]]
+    text = " ".join(takewhile(lambda row: not is_rule(row), dropwhile(is_rule, rows)))
     return text.removeprefix("Error parsing ").rstrip(".") + "."
 
 
@@ -101,16 +119,18 @@ def _unknown(words: Sequence[str], kind: type[Any]) -> str:
     option = next((word.partition("=")[0] for word in words if word.startswith("-")), None)
     if option is None:
         return f"{words[0]!r} belongs to no option."
-    return f"There is no option {option}. {meant(option, option_names(kind))}".rstrip()
+    near = nearest(option.lstrip("-").replace("_", "-"), option_names(kind), cutoff=0.6)
+    return f"There is no option {option}.{f' Did you mean --{near}?' if near else ''}"
 
 
 def option_names(kind: type[Any]) -> Iterator[str]:
-    """The options of a dataclass and of those within it."""
+    """The options of a dataclass and of those within it, without their dashes."""
     hints = get_type_hints(kind)
     for field in fields(kind):
         if is_dataclass(hints[field.name]):
             yield from option_names(hints[field.name])
         else:
-            yield "--" + field.name.replace("_", "-")
+            name = field.name.replace("_", "-")
+            yield name
             if hints[field.name] is bool:
-                yield "--no-" + field.name.replace("_", "-")
+                yield f"no-{name}"

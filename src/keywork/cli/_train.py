@@ -90,7 +90,7 @@ class Watcher:
         show_end(self._console, outcome, evaluation, run, self._settings)
         if outcome.interrupted:
             asked = f"{outcome.frames:,} of {self._settings.total_steps:,} steps"
-            complain(f"interrupted after {asked}; what was learnt until then is in {run.path}/.", INTERRUPTED)
+            complain(f"Interrupted after {asked}; what was learnt until then is in {run.path}/.", INTERRUPTED)
 
     def close(self) -> None:
         """Give the terminal back, however the run ended."""

@@ -92,11 +92,11 @@ def _leaves_as_parents(steps: Sequence[Step], external: set[Key]) -> list[Findin
 def _provided(steps: Sequence[Step], index: int) -> str:
     """What there is for step ``index``: the inputs of the steps before it, and what they write."""
     inputs: list[str] = []
-    written: list[tuple[Key, int]] = []
+    written: list[tuple[Key, str]] = []
     unread = _unread(steps, len(steps))
-    for position, step in enumerate(steps[:index]):
+    for step in steps[:index]:
         names = [key for key, _ in written]
         inputs += [f"{key!r} (input)" for key in step.contract.inputs if key not in names]
-        written += [(key, position) for key in step.contract.writes]
-    outputs = [f"{k!r} (written by step {p}{', read by no one' if k in unread else ''})" for k, p in written]
+        written += [(key, step.label.partition(" (")[0]) for key in step.contract.writes]
+    outputs = [f"{k!r} (written by {who}{', read by no one' if k in unread else ''})" for k, who in written]
     return ", ".join(dict.fromkeys(inputs + outputs)) or "nothing"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from itertools import combinations
 
+from keywork._errors import MissingKeyError
 from keywork._keys import Key, as_key, as_keys, is_parent, listed, meant, next_key, renamed, unique
 
 
@@ -35,7 +36,8 @@ class Contract:
         object.__setattr__(self, "optional", tuple(key for key in self.optional if key not in self.reads))
         for key in self.carries:
             if next_key(key) not in self.writes:
-                raise ValueError(f"A Contract that carries {key!r} has to write {next_key(key)!r}: {listed(self.writes)}.")
+                there = f"it writes {listed(self.writes)}"
+                raise ValueError(f"A Contract that carries {key!r} has to write {next_key(key)!r}; {there}.")
 
     @property
     def inputs(self) -> tuple[Key, ...]:
@@ -81,6 +83,6 @@ class Contract:
         for key in wanted:
             if key not in self.writes:
                 there = f"written: {listed(self.writes)}. {meant(key, self.writes)}"
-                raise KeyError(f"{key!r} cannot be kept, as it is not written; {there}")
+                raise MissingKeyError(f"{key!r} cannot be kept, as it is not written; {there}")
         kept = tuple(key for key in self.writes if key in wanted)
         return Contract(self.reads, kept, self.optional, tuple(k for k in self.carries if next_key(k) in kept))

@@ -35,18 +35,14 @@ class ExplorationType(StrEnum):
         return cls[name]
 
 
-class _Current(threading.local):
-    def __init__(self) -> None:
-        # Neither a ContextVar nor of the class: torch.compile guards only on what an instance holds.
-        self.kind: ExplorationType | None = None
-
-
-_current = _Current()
+# Neither a ContextVar nor a class with a default: torch.compile guards only on what the object itself holds.
+_current = threading.local()
 
 
 def exploration_type() -> ExplorationType | None:
     """The type that is set here; None outside of any context, where every module follows its own default."""
-    return _current.kind
+    kind: ExplorationType | None = getattr(_current, "kind", None)
+    return kind
 
 
 @contextmanager
@@ -59,7 +55,7 @@ def set_exploration_type(type: Any = ExplorationType.DETERMINISTIC) -> Iterator[
     ...     exploration_type()
     <ExplorationType.MODE: 'mode'>
     """
-    before, _current.kind = _current.kind, ExplorationType.of(type)
+    before, _current.kind = exploration_type(), ExplorationType.of(type)
     try:
         yield
     finally:

@@ -103,8 +103,9 @@ class TensorDictSequential(TensorDictModuleBase):
 
     def _assemble(self, modules: Mapping[str, Any] | Iterable[Any]) -> None:
         named = modules if isinstance(modules, Mapping) else {str(i): step for i, step in enumerate(modules)}
-        steps = {str(name): _as_step(name, step) for name, step in named.items()}
-        findings = self.findings(steps)
+        findings = [_stranger(*item) for item in named.items() if not _has_keys(item[1])]
+        steps = {} if findings else {str(name): _as_step(step) for name, step in named.items()}
+        findings = findings or self.findings(steps)
         if findings:
             raise ContractError(type(self).__name__, findings)
         self.module = nn.ModuleDict(steps) if isinstance(modules, Mapping) else nn.ModuleList(steps.values())
@@ -131,7 +132,7 @@ class TensorDictSequential(TensorDictModuleBase):
 
     @property
     def opaque(self) -> bool:
-        """Whether the steps run on a TensorDict: one is opaque or hooked (hooks see it), or a key lies inside another."""
+        """Whether the steps run on a TensorDict: one is opaque, or hooked, or a key lies inside another one."""
         return self._opaque or any(self._hooks)
 
     def compute(self, *inputs: Any) -> tuple[Any, ...]:
@@ -223,19 +224,23 @@ class _Foreign(TensorDictModuleBase):
         return self.module(tensordict, *args, **kwargs)
 
 
-def _as_step(name: Any, module: Any) -> TensorDictModuleBase:
-    if isinstance(module, TensorDictModuleBase):
-        return module
-    if isinstance(module, nn.Module) and hasattr(module, "in_keys") and hasattr(module, "out_keys"):
-        return _Foreign(module)
+def _has_keys(module: Any) -> bool:
+    return isinstance(module, nn.Module) and hasattr(module, "in_keys") and hasattr(module, "out_keys")
+
+
+def _as_step(module: Any) -> TensorDictModuleBase:
+    return module if isinstance(module, TensorDictModuleBase) else _Foreign(module)
+
+
+def _stranger(name: Any, module: Any) -> Finding:
     problem = f"step {name} is {describe(module)}, which does not say what it reads and writes."
     fix = "wrap it: TensorDictModule(module, in_keys=[...], out_keys=[...])."
-    raise ContractError("TensorDictSequential", [Finding("no-keys", problem, f"a {type(module).__name__}", fix)])
+    return Finding("no-keys", problem, "", fix)
 
 
 def _place(name: str, step: TensorDictModuleBase) -> str:
-    network = step if isinstance(step, TensorDictSequential) else getattr(step, "module", step)
-    return f"step {name} ({describe(network)})"
+    chain = isinstance(step, TensorDictSequential)
+    return f"step {name} ({describe(step if chain else getattr(step, 'module', step))})"
 
 
 def _hooks_of(step: TensorDictModuleBase) -> list[Any]:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 Row = Mapping[str, float]
 Point = tuple[float, float]
@@ -228,7 +229,8 @@ def _axes(frame: _Frame, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> 
     for step in x_ticks:
         x = frame.x(step)
         anchor = "end" if right - x < 12 else "middle"
-        yield f'<text class="number" x="{x:.1f}" y="{bottom + 15:g}" font-size="10" text-anchor="{anchor}">{short(step)}</text>'
+        place = f'x="{x:.1f}" y="{bottom + 15:g}" font-size="10" text-anchor="{anchor}"'
+        yield f'<text class="number" {place}>{short(step)}</text>'
 
 
 def _lines(series: Series, frame: _Frame) -> Iterator[str]:
@@ -257,9 +259,9 @@ def _spots(points: Sequence[Point], frame: _Frame) -> Iterator[str]:
     """Invisible columns that say a value when the pointer is on them."""
     stride = math.ceil(len(points) / _HOVERS)
     shown = points[::stride]
-    middles = [(frame.x(a) + frame.x(b)) / 2 for (a, _), (b, _) in zip(shown, shown[1:], strict=False)]
+    middles = [(frame.x(a) + frame.x(b)) / 2 for (a, _), (b, _) in pairwise(shown)]
     edges = [_LEFT, *middles, frame.width - _RIGHT]
-    for (step, value), left, right in zip(shown, edges, edges[1:], strict=False):
+    for (step, value), (left, right) in zip(shown, pairwise(edges), strict=True):
         yield (
             f'<rect class="spot" x="{left:.1f}" y="{_TOP:g}" width="{max(right - left, 0):.1f}" '
             f'height="{frame.height - _TOP - _BOTTOM:g}"><title>step {step:,.0f}: {value:.5g}</title></rect>'

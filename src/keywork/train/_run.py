@@ -8,6 +8,7 @@ import platform
 from collections.abc import Mapping
 from datetime import datetime
 from importlib import metadata
+from itertools import chain, count
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -54,14 +55,11 @@ class Run:
         Raises:
             RunError: there is one of this name already, or it cannot be made.
         """
-        name = settings.name or _made_up_name(settings, algorithm)
-        path = settings.runs / name
+        path = settings.runs / (settings.name or _free_name(settings, algorithm))
         try:
             path.mkdir(parents=True, exist_ok=False)
         except FileExistsError:
-            raise RunError(
-                f"There is a run {str(path)!r} already, and none is overwritten: give another --name."
-            ) from None
+            raise RunError(f"There is a run {str(path)!r} already, and none is overwritten: give another --name.") from None
         except OSError as error:
             fix = "Give another --name, or name another place: --runs DIR."
             raise RunError(f"The folder {str(path)!r} cannot be made: {error.strerror}. {fix}") from error
@@ -144,6 +142,9 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **packages}
 
 
-def _made_up_name(settings: RunSettings, algorithm: str) -> str:
+def _free_name(settings: RunSettings, algorithm: str) -> str:
+    """A name of what is run and when; with a number where a second run began in the same second."""
     env = settings.env.replace("/", "-").replace(":", "-")
-    return f"{algorithm}-{env}-seed{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    name = f"{algorithm}-{env}-seed{settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    return next(name for name in names if not os.path.exists(settings.runs / name))

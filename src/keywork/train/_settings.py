@@ -10,6 +10,8 @@ from keywork._errors import RunError, UsageError
 
 T = TypeVar("T")
 
+_MOST_THREADS = 512  # torch crashes where the system has no more to give
+
 
 @dataclass(frozen=True)
 class RunSettings:
@@ -39,6 +41,8 @@ class RunSettings:
             if getattr(self, name) < least:
                 option = f"--{name.replace('_', '-')} {getattr(RunSettings, name)}"
                 raise UsageError(f"{name} is {getattr(self, name)}: it has to be {least} or more, such as {option}.")
+        if self.threads > _MOST_THREADS:
+            raise UsageError(f"threads is {self.threads}: it has to be {_MOST_THREADS} or less, such as --threads 1.")
         plain = Path(self.name).name == self.name and not self.name.startswith(".") and self.name.isprintable()
         if not plain:
             raise UsageError(f"--name {self.name!r} is no name of a folder: use letters, digits, '-' and '_'.")
