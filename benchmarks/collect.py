@@ -102,7 +102,7 @@ def _stable_baselines3() -> Collect:
 
 def _torchrl(stack: ExitStack) -> Collect:
     from tensordict.nn import TensorDictModule as TorchRLModule
-    from torchrl.collectors import SyncDataCollector
+    from torchrl.collectors import Collector as TorchRLCollector
     from torchrl.envs import GymEnv as TorchRLEnv
     from torchrl.envs import SerialEnv
     from torchrl.modules import OneHotCategorical
@@ -113,7 +113,7 @@ def _torchrl(stack: ExitStack) -> Collect:
     actor = TorchRLActor(
         net, ["logits"], spec=env.full_action_spec, distribution_class=OneHotCategorical, return_log_prob=True
     )
-    collector = SyncDataCollector(env, actor, frames_per_batch=NUM_ENVS * STEPS, total_frames=-1)
+    collector = TorchRLCollector(env, actor, frames_per_batch=NUM_ENVS * STEPS, total_frames=-1)
     stack.callback(collector.shutdown)
     batches = iter(collector)
     return lambda: next(batches)

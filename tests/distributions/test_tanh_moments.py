@@ -50,3 +50,10 @@ def test_the_mode_solves_its_equation(loc, scale):
 def test_the_mode_of_tied_peaks_is_one_of_them():
     peak = mode_before_tanh(torch.zeros(3), torch.full((3,), 2.0))
     assert (peak > 7.9).all()  # u = 8 tanh(u)
+
+
+def test_off_the_cpu_nothing_is_copied_from_it():
+    """A device without data takes the path of a GPU: constants are made there."""
+    m = torch.zeros(3, 2, device="meta")
+    slope = expected_log_slope(m, m)
+    assert slope.device.type == "meta" and slope.shape == (3, 2)

@@ -7,7 +7,7 @@ import time
 from rich.console import Console
 from rich.text import Text
 
-from keywork.cli._progress import Progress, duration
+from keywork.cli._progress import Progress
 from keywork.train import Metrics
 
 _SHARE = 0.1
@@ -51,12 +51,8 @@ def line(progress: Progress) -> str:
     >>> progress = Progress(total=1000)
     >>> progress.add({"step": 250, "time": 2.0, "episode/count": 4.0, "episode/return_mean": 21.5})
     >>> line(progress)
-    'step 250 of 1,000   25 %   125 steps/s   return 21.5   6 s left'
+    ' 25 %   return 21.5   250 of 1,000 steps   125 steps/s   6 s left'
     """
-    parts = [f"step {progress.step:,} of {progress.total:,}", f"{progress.share:.0%}".replace("%", " %")]
-    parts.append(f"{progress.rate:,.0f} steps/s")
-    if progress.recent_return is not None:
-        parts.append(f"return {progress.recent_return:.4g}")
-    if progress.share < 1.0:
-        parts.append(f"{duration(progress.remaining)} left")
-    return "   ".join(parts)
+    recent = progress.recent_return
+    shown = "" if recent is None else f"   return {recent:.4g}"
+    return f"{progress.percent}{shown}   {progress.in_words()}"

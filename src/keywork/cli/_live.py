@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from keywork.cli._progress import Progress, duration
+from keywork.cli._progress import Progress
 from keywork.train import Metrics
 
 _PERIOD = 0.5  # seconds from one drawing to the next: each takes the time of a few percent of them
@@ -40,38 +40,32 @@ class LiveDisplay:
     def update(self, metrics: Metrics) -> None:
         """Take the numbers of one update; draws them if it is time."""
         self._progress.add(metrics)
+        columns = min(_WIDTH, 1 + self._progress.step * _WIDTH // self._progress.total)
+        recent = self._progress.recent_return if columns > len(self._curve) else None
+        if recent is not None:
+            self._curve += [recent] * (columns - len(self._curve))
         now = time.monotonic()
         if now - self._drawn >= _PERIOD:
             self._drawn = now
-            self._draw()
+            self._live.update(self._picture(), refresh=True)
 
     def end(self) -> None:
         """Draw once more, and leave the picture where it is; a second call does nothing."""
         if self._live.is_started:
-            self._draw()
+            self._live.update(self._picture())
             self._live.stop()
-
-    def _draw(self) -> None:
-        recent = self._progress.recent_return
-        if recent is not None:
-            columns = max(1, round(self._progress.share * _WIDTH))
-            self._curve += [recent] * (columns - len(self._curve))
-            self._curve[-1] = recent
-        self._live.update(self._picture(), refresh=True)
 
     def _picture(self) -> Group:
         progress = self._progress
         rows = Table.grid(padding=(0, 2))
-        bar = ProgressBar(progress.total, progress.step, _WIDTH, style="bright_black", complete_style="cyan", finished_style="green")
-        rows.add_row(bar, Text(f"{progress.share:4.0%}".replace("%", " %"), "bold"))
-        if progress.recent_return is not None:
+        colours = {"style": "bright_black", "complete_style": "cyan", "finished_style": "green"}
+        bar = ProgressBar(progress.total, min(progress.step, progress.total), _WIDTH, **colours)
+        rows.add_row(bar, Text(progress.percent, "bold"))
+        recent = progress.recent_return
+        if recent is not None:
             curve = sparkline(self._curve) if self._utf8 else ""
-            rows.add_row(Text(curve, "green"), Text.assemble(("return ", "dim"), (f"{progress.recent_return:.4g}", "bold")))
-        words = f"{progress.step:,} of {progress.total:,} steps"
-        if progress.rate:
-            words += f"   {progress.rate:,.0f} steps/s"
-            words += f"   {duration(progress.remaining)} left" if progress.share < 1.0 else f"   {duration(progress.latest['time'])}"
-        return Group(rows, Text(words), numbers(progress.latest))
+            rows.add_row(Text(curve, "green"), Text.assemble(("return ", "dim"), (f"{recent:.4g}", "bold")))
+        return Group(rows, Text(progress.in_words()), numbers(progress.latest))
 
 
 def numbers(metrics: Metrics) -> Table:

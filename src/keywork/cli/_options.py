@@ -24,10 +24,10 @@ def whole_number(word: str) -> int:
     """
     with suppress(ValueError):
         return int(word)
-    value = number(word) if word.strip() else 0.5
-    if not value.is_integer():
-        raise ValueError(f"{word!r} is no whole number such as 100000")
-    return int(value)
+    with suppress(ValueError):
+        if number(word).is_integer():
+            return int(float(word))
+    raise ValueError(f"{word!r} is no whole number such as 100000")
 
 
 def number(word: str) -> float:
@@ -46,13 +46,13 @@ def number(word: str) -> float:
 
 def _rule(kind: type[Any], read: Callable[[str], Any]) -> Callable[[PrimitiveTypeInfo], Any]:
     def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-        if info.type is not kind:
+        if info.type not in (kind, kind | None):
             return None
         return PrimitiveConstructorSpec(
             nargs=1,
             metavar=kind.__name__.upper(),
             instance_from_str=lambda words: read(words[0]),
-            is_instance=lambda value: type(value) is kind,
+            is_instance=lambda value: value is None or type(value) is kind,
             str_from_instance=lambda value: [str(value)],
         )
 

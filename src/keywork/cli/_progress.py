@@ -43,20 +43,35 @@ class Progress:
         return min(1.0, self.step / self.total)
 
     @property
+    def percent(self) -> str:
+        """The same, always as wide."""
+        return f"{100 * self.share:3.0f} %"
+
+    @property
     def rate(self) -> float:
         """Steps per second, since the beginning."""
         seconds = self.latest.get("time", 0.0)
         return self.step / seconds if seconds > 0 else 0.0
 
     @property
-    def remaining(self) -> float:
-        """Seconds to the end, if it goes on like this."""
-        return max(0, self.total - self.step) / self.rate if self.rate else 0.0
-
-    @property
     def recent_return(self) -> float | None:
         """The mean return of the last episodes, about a hundred; None before the first one ends."""
         return sum(count * mean for count, mean in self._recent) / self._count if self._count else None
+
+    def in_words(self) -> str:
+        """Steps, speed, and the time that is left.
+
+        >>> progress = Progress(total=1000)
+        >>> progress.add({"step": 250, "time": 2.0})
+        >>> progress.in_words()
+        '250 of 1,000 steps   125 steps/s   6 s left'
+        """
+        words = [f"{self.step:,} of {self.total:,} steps"]
+        if self.rate > 0.0:
+            words.append(f"{self.rate:,.0f} steps/s")
+            if self.share < 1.0:
+                words.append(f"{duration(max(1.0, (self.total - self.step) / self.rate))} left")
+        return "   ".join(words)
 
 
 def duration(seconds: float) -> str:

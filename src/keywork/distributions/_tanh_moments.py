@@ -47,12 +47,18 @@ class _Mixture(NamedTuple):
 
 def _mixture(loc: Tensor, scale: Tensor) -> _Mixture:
     """The terms of the sum, on a new dimension in front."""
-    column = (-1, *[1] * loc.ndim)
-    width = (scale.square() + loc.new_tensor(_WIDTHS_SQUARED).view(column)).sqrt()
+    width = (scale.square() + _column(_WIDTHS_SQUARED, loc)).sqrt()
     z = loc / width
-    return _Mixture(
-        loc.new_tensor(_WEIGHTS).view(column), width, z, (-0.5 * z.square()).exp() * math.sqrt(2.0 / math.pi)
-    )
+    bell = (-0.5 * z.square()).exp() * math.sqrt(2.0 / math.pi)
+    return _Mixture(_column(_WEIGHTS, loc), width, z, bell)
+
+
+def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
+    if like.device.type == "cpu":
+        numbers = like.new_tensor(values)
+    else:  # made there: a copy from the host would make it wait for the device
+        numbers = torch.stack([like.new_full((), value) for value in values])
+    return numbers.view(-1, *[1] * like.ndim)
 
 
 def expected_log_slope(loc: Tensor, scale: Tensor) -> Tensor:

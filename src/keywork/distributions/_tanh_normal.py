@@ -49,7 +49,7 @@ class TanhNormal(ActionDistribution):
     Args:
         loc: mean of u, ``[*B, *event]``, or a number.
         scale: standard deviation of u, positive, broadcast to ``loc``, or a number.
-        low: lower bound, a number or a tensor that broadcasts to the event.
+        low: lower bound, a number, or a tensor on the device of loc that broadcasts to the event.
         high: upper bound; bounds of −b and b as numbers are the fastest.
         upscale: with ``tanh_loc``, the bound of the location, before the squashing.
         tanh_loc: keep the location within ±upscale: upscale · tanh(loc / upscale), whatever the bounds are.

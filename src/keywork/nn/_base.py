@@ -131,7 +131,6 @@ class TensorDictModuleBase(nn.Module):
         return outputs if self._selected is None else tuple([outputs[i] for i in self._selected])
 
     def _note(self, error: Exception, place: str, inputs: Iterable[Any]) -> None:
-        """Say in a note on ``error`` where it happened, and on what."""
         given = ", ".join(f"{key!r} {shape_of(x)}" for key, x in zip(self._in_keys, inputs, strict=False))
         error.add_note(f"in {place}: {given or 'nothing'} -> {listed(self._out_keys)}")
 
@@ -146,8 +145,8 @@ class TensorDictModuleBase(nn.Module):
                 raise TypeError(f"{self.label} got tensors and a tensordict_out: leave it out, tensors are returned.")
             return self._call_on_tensors((tensordict, *args) if args or tensordict is not None else (), kwargs)
         if args or kwargs:
-            extra = f"{len(args)} more positional arguments and {listed(kwargs)}"
-            raise TypeError(f"{self.label} got a TensorDict and {extra}: store them in it, or call on tensors alone.")
+            extra = listed([*map(shape_of, args), *kwargs])
+            raise TypeError(f"{self.label} got a TensorDict and {extra}: store that in it, or call on tensors alone.")
         return self.write(self._outputs(tensordict), tensordict, tensordict_out)
 
     def _outputs(self, td: Any) -> Sequence[Any]:
@@ -165,8 +164,8 @@ class TensorDictModuleBase(nn.Module):
             if not absent:
                 return values
             leaves = list(td.keys(include_nested=True, leaves_only=True))
-            who = self._reader_of(absent[0])
-            raise MissingKeyError.of(who, absent[0], listed(leaves), meant(absent[0], leaves)) from None
+            key, hint = absent[0], meant(absent[0], leaves)
+            raise MissingKeyError.of(self._reader_of(key), key, listed(leaves), hint) from None
 
     def _reader_of(self, key: Key) -> str:
         return self.label
@@ -191,7 +190,7 @@ class TensorDictModuleBase(nn.Module):
 
     def _call_on_tensors(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         keys = unique(self._in_keys)
-        names = {argument_name(key): key for key in keys}
+        names = {argument_name(key): key for key in keys} if kwargs else {}
         if len(args) > len(keys):
             raise TypeError(f"{self.label} takes {len(keys)} tensors, {listed(keys)}; got {len(args)}.")
         given = dict(zip(keys, args, strict=False))

@@ -91,8 +91,7 @@ def _leaves_as_parents(steps: Sequence[Step], external: set[Key]) -> list[Findin
 
 def _provided(steps: Sequence[Step], index: int) -> str:
     """What there is for step ``index``: the inputs of the steps before it, and what they write."""
-    inputs: list[str] = []
-    written: list[tuple[Key, str]] = []
+    inputs, written = list[str](), list[tuple[Key, str]]()
     unread = _unread(steps, len(steps))
     for step in steps[:index]:
         names = [key for key, _ in written]

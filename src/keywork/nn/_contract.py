@@ -36,8 +36,7 @@ class Contract:
         object.__setattr__(self, "optional", tuple(key for key in self.optional if key not in self.reads))
         for key in self.carries:
             if next_key(key) not in self.writes:
-                there = f"it writes {listed(self.writes)}"
-                raise ValueError(f"A Contract that carries {key!r} has to write {next_key(key)!r}; {there}.")
+                raise ValueError(f"A Contract that carries {key!r} writes {next_key(key)!r} too: {self.writes}.")
 
     @property
     def inputs(self) -> tuple[Key, ...]:

@@ -30,8 +30,7 @@ class ExplorationType(StrEnum):
         """
         name = str(getattr(kind, "name", kind)).upper()
         if name not in cls.__members__:
-            known = ", ".join(cls.__members__)
-            raise ValueError(f"There is no exploration type {kind!r}: choose one of {known}.")
+            raise ValueError(f"There is no exploration type {kind!r}: choose one of {', '.join(cls.__members__)}.")
         return cls[name]
 
 

@@ -32,7 +32,7 @@ class TensorDictModule(TensorDictModuleBase):
         ContractError: the keys cannot be a contract, or ``module`` cannot be called.
 
     >>> import torch
-    >>> net = TensorDictModule(nn.Linear(4, 2), in_keys=["observation"], out_keys=["logits"])
+    >>> net = TensorDictModule(torch.nn.Linear(4, 2), in_keys=["observation"], out_keys=["logits"])
     >>> net(TensorDict(observation=torch.zeros(3, 4), batch_size=[3]))["logits"].shape
     torch.Size([3, 2])
     """

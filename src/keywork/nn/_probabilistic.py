@@ -56,19 +56,19 @@ class ProbabilisticTensorDictModule(TensorDictModuleBase):
         named = {str(k): as_key(v) for k, v in in_keys.items()} if isinstance(in_keys, Mapping) else None
         params = list(named.values()) if named is not None else list(as_keys(in_keys))
         samples = list(as_keys(out_keys))
-        self._arguments = tuple(named) if named is not None else tuple(leaf(key) for key in params)
-        self.distribution_class, self.distribution_kwargs = distribution_class, dict(distribution_kwargs or {})
-        findings = check_arguments(distribution_class, self._arguments, self.distribution_kwargs)
+        arguments = tuple(named) if named is not None else tuple(leaf(key) for key in params)
+        findings = check_arguments(distribution_class, arguments, distribution_kwargs or {})
         if len(samples) != 1:
             problem = f"out_keys is {samples}, and a distribution gives one sample."
             findings.append(Finding("sample-key", problem, "", "name one key, such as out_keys=['action']."))
         if findings:
             raise ContractError(type(self).__name__, findings)
-        self.default_interaction_type = ExplorationType.of(default_interaction_type)
-        self.dist_params_keys, self.dist_sample_keys = params, samples
-        self.return_log_prob, self.generator = return_log_prob, generator
         self.log_prob_key = as_key(log_prob_key or with_leaf(samples[0], SAMPLE_LOG_PROB))
         super().__init__(params, samples + self.log_prob_keys * return_log_prob)
+        self.distribution_class, self.distribution_kwargs = distribution_class, dict(distribution_kwargs or {})
+        self.default_interaction_type = ExplorationType.of(default_interaction_type)
+        self.dist_params_keys, self.dist_sample_keys, self._arguments = params, samples, arguments
+        self.return_log_prob, self.generator = return_log_prob, generator
 
     @property
     def log_prob_keys(self) -> list[Key]:

@@ -103,7 +103,7 @@ class TensorDictSequential(TensorDictModuleBase):
 
     def _assemble(self, modules: Mapping[str, Any] | Iterable[Any]) -> None:
         named = modules if isinstance(modules, Mapping) else {str(i): step for i, step in enumerate(modules)}
-        findings = [_stranger(*item) for item in named.items() if not _has_keys(item[1])]
+        findings = [finding for item in named.items() for finding in _strange(*item)]
         steps = {} if findings else {str(name): _as_step(step) for name, step in named.items()}
         findings = findings or self.findings(steps)
         if findings:
@@ -224,23 +224,21 @@ class _Foreign(TensorDictModuleBase):
         return self.module(tensordict, *args, **kwargs)
 
 
-def _has_keys(module: Any) -> bool:
-    return isinstance(module, nn.Module) and hasattr(module, "in_keys") and hasattr(module, "out_keys")
-
-
 def _as_step(module: Any) -> TensorDictModuleBase:
     return module if isinstance(module, TensorDictModuleBase) else _Foreign(module)
 
 
-def _stranger(name: Any, module: Any) -> Finding:
+def _strange(name: Any, module: Any) -> list[Finding]:
+    if isinstance(module, nn.Module) and hasattr(module, "in_keys") and hasattr(module, "out_keys"):
+        return []
     problem = f"step {name} is {describe(module)}, which does not say what it reads and writes."
     fix = "wrap it: TensorDictModule(module, in_keys=[...], out_keys=[...])."
-    return Finding("no-keys", problem, "", fix)
+    return [Finding("no-keys", problem, "", fix)]
 
 
 def _place(name: str, step: TensorDictModuleBase) -> str:
-    chain = isinstance(step, TensorDictSequential)
-    return f"step {name} ({describe(step if chain else getattr(step, 'module', step))})"
+    network = step if isinstance(step, TensorDictSequential) else getattr(step, "module", step)
+    return f"step {name} ({describe(network)})"
 
 
 def _hooks_of(step: TensorDictModuleBase) -> list[Any]:

@@ -91,6 +91,8 @@ class ClipPPOLoss(TensorDictModuleBase):
             clip_epsilon=self.clip_value,
         )
         entropy = dist.entropy().mean()
+        if not self.entropy_coeff:
+            entropy = entropy.detach()  # spares the way back through a loss that weighs nothing
         return (
             -terms.objective.mean(),
             self.critic_coeff * loss.mean(),

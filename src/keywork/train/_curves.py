@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
+from keywork.train._scales import Point, padded, running_mean, short, thinned, ticks, unbroken
+
 Row = Mapping[str, float]
-Point = tuple[float, float]
 Band = tuple[float, float, float]  # step, low, high
 
 _FIRST = (
@@ -55,16 +56,17 @@ def curves_svg(rows: Sequence[Row], goals: Mapping[str, float] | None = None, co
     >>> curves_svg([{"step": 0, "loss/critic": 1.0}, {"step": 10, "loss/critic": 0.5}])[:4]
     '<svg'
     """
-    series = series_of(rows)
+    series, goals, end = series_of(rows), goals or {}, _end(rows)
     width, gap, small, large = 340.0, 16.0, 190.0, 270.0
     whole = columns * width + (columns - 1) * gap
     pieces, y = [], gap
     if series and _is_main(series[0]):
-        pieces.append(_placed(series[0], (gap, y, whole, large), goals))
+        pieces.append(_placed(series[0], (gap, y, whole, large), end, goals.get(series[0].name)))
         series, y = series[1:], y + large + gap
     for i, one in enumerate(series):
         x = gap + (i % columns) * (width + gap)
-        pieces.append(_placed(one, (x, y + (i // columns) * (small + gap), width, small), goals))
+        box = (x, y + (i // columns) * (small + gap), width, small)
+        pieces.append(_placed(one, box, end, goals.get(one.name)))
     height = y + math.ceil(len(series) / columns) * (small + gap)
     if not pieces:
         pieces = [f'<text x="{gap}" y="{gap + 14}" font-size="13" class="dim">Nothing was logged yet.</text>']
@@ -81,7 +83,7 @@ def curve_charts(rows: Sequence[Row], goals: Mapping[str, float] | None = None) 
     charts = []
     for i, one in enumerate(series_of(rows)):
         width, height = (1052.0, 270.0) if i == 0 and _is_main(one) else (340.0, 190.0)
-        chart = "".join(_chart(one, width, height, (goals or {}).get(one.name)))
+        chart = "".join(_chart(one, width, height, _end(rows), (goals or {}).get(one.name)))
         charts.append(f"{_opening(_classes(one.name), width, height)}{chart}</svg>")
     return charts
 
@@ -121,7 +123,9 @@ def series_of(rows: Sequence[Row]) -> list[Series]:
     parts = {name[: -len("mean")] + end for name, band in bands.items() if band for end in ("min", "max", "std")}
     shown = [name for name in names if name not in _LEFT_OUT and name not in parts and not name.endswith("/count")]
     series = [Series(name, _values(rows, name), bands.get(name, ())) for name in sorted(shown, key=_rank)]
-    return [one for one in series if one.points]
+    # What was logged once in a whole run, such as the final evaluation, is no curve.
+    least = 2 if any(len(one.points) > 1 for one in series) else 1
+    return [one for one in series if len(one.points) >= least]
 
 
 def _rank(name: str) -> tuple[int, int, str]:
@@ -147,6 +151,11 @@ def _band(rows: Sequence[Row], mean: str) -> tuple[Band, ...]:
     return tuple(edge for edge in edges if all(map(math.isfinite, edge)))
 
 
+def _end(rows: Sequence[Row]) -> float:
+    """The last step: where all charts end, so that they can be compared."""
+    return max((float(row["step"]) for row in rows if "step" in row), default=0.0)
+
+
 def _is_main(series: Series) -> bool:
     return series.name.endswith("/return_mean")
 
@@ -163,9 +172,9 @@ def _classes(name: str) -> str:
     return f"kw-curves {group if group in _HUES else 'other'}"
 
 
-def _placed(series: Series, box: tuple[float, float, float, float], goals: Mapping[str, float] | None) -> str:
+def _placed(series: Series, box: tuple[float, float, float, float], end: float, goal: float | None) -> str:
     x, y, width, height = box
-    chart = "".join(_chart(series, width, height, (goals or {}).get(series.name)))
+    chart = "".join(_chart(series, width, height, end, goal))
     hue = _classes(series.name).split()[1]
     return f'<g class="{hue}" transform="translate({x:g} {y:g})">{chart}</g>'
 
@@ -174,6 +183,7 @@ def _placed(series: Series, box: tuple[float, float, float, float], goals: Mappi
 class _Frame:
     """From numbers to pixels."""
 
+    left: float
     width: float
     height: float
     steps: tuple[float, float]
@@ -181,7 +191,7 @@ class _Frame:
 
     def x(self, step: float) -> float:
         low, high = self.steps
-        return _LEFT + (step - low) / (high - low) * (self.width - _LEFT - _RIGHT)
+        return self.left + (step - low) / (high - low) * (self.width - self.left - _RIGHT)
 
     def y(self, value: float) -> float:
         low, high = self.values
@@ -191,8 +201,9 @@ class _Frame:
         return f"{self.x(step):.1f} {self.y(value):.1f}"
 
 
-def _chart(series: Series, width: float, height: float, goal: float | None) -> Iterator[str]:
-    finite = [point for point in series.points if math.isfinite(point[1])]
+def _chart(series: Series, width: float, height: float, end: float, goal: float | None) -> Iterator[str]:
+    """One chart from step 0 to step ``end``."""
+    finite = [value for _, value in series.points if math.isfinite(value)]
     group, _, name = series.name.rpartition("/")
     title = name.removesuffix("_mean").replace("_", " ")
     yield (
@@ -202,28 +213,27 @@ def _chart(series: Series, width: float, height: float, goal: float | None) -> I
     if not finite:
         yield f'<text x="{_LEFT:g}" y="{height / 2:g}" font-size="12">no finite value</text>'
         return
-    edges = [y for _, y in finite] + [y for _, low, high in series.band for y in (low, high)]
-    steps = [x for x, _ in series.points]
-    y_ticks = ticks(*_padded(min([*edges, goal or edges[0]]), max([*edges, goal or edges[0]])), 4)
-    x_ticks = ticks(*_padded(min(0.0, *steps), max(steps)), 6 if width > 600 else 3)
-    # The scale of the steps ends with the data, the scale of the values with a tick.
-    frame = _Frame(width, height, _padded(x_ticks[0], max(steps)), (y_ticks[0], y_ticks[-1]))
-    last = short(finite[-1][1])
-    yield f'<text class="last number" x="{width - _RIGHT:g}" y="18" font-size="13" text-anchor="end">{last}</text>'
-    yield from _axes(frame, [x for x in x_ticks if x <= frame.steps[1]], y_ticks)
+    last = f'x="{width - _RIGHT:g}" y="18" font-size="13" text-anchor="end"'
+    yield f'<text class="last number" {last}>{short(finite[-1])}</text>'
+    edges = [*finite, *(y for _, low, high in series.band for y in (low, high)), *([] if goal is None else [goal])]
+    y_ticks = ticks(*padded(min(edges), max(edges)), 4)
+    steps = padded(min(0.0, series.points[0][0]), end)
+    left = max(_LEFT, 12 + 6.4 * max(len(short(value)) for value in y_ticks))
+    frame = _Frame(left, width, height, steps, (y_ticks[0], y_ticks[-1]))
+    yield from _axes(frame, [x for x in ticks(*steps, 6 if width > 600 else 3) if steps[0] <= x <= steps[1]], y_ticks)
     yield from _lines(series, frame)
     if goal is not None:
-        yield f'<path class="goal" d="M{frame.at(frame.steps[0], goal)}L{frame.at(frame.steps[1], goal)}"/>'
-    yield from _spots(finite, frame)
+        yield f'<path class="goal" d="M{frame.at(steps[0], goal)}L{frame.at(steps[1], goal)}"/>'
+    yield from _spots([point for point in series.points if math.isfinite(point[1])], frame)
 
 
 def _axes(frame: _Frame, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> Iterator[str]:
     right, bottom = frame.width - _RIGHT, frame.height - _BOTTOM
     for value in y_ticks:
         y = frame.y(value)
-        yield f'<path class="grid" d="M{_LEFT:g} {y:.1f}H{right:g}"/>'
+        yield f'<path class="grid" d="M{frame.left:g} {y:.1f}H{right:g}"/>'
         yield (
-            f'<text class="number" x="{_LEFT - 7:g}" y="{y + 3.5:.1f}" font-size="10" text-anchor="end">'
+            f'<text class="number" x="{frame.left - 7:g}" y="{y + 3.5:.1f}" font-size="10" text-anchor="end">'
             f"{short(value)}</text>"
         )
     for step in x_ticks:
@@ -234,21 +244,24 @@ def _axes(frame: _Frame, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> 
 
 
 def _lines(series: Series, frame: _Frame) -> Iterator[str]:
-    room = int(frame.width - _LEFT - _RIGHT)
+    room = int(frame.width - frame.left - _RIGHT)
     if len(series.band) > 1:
         upper = thinned([(x, high) for x, _, high in series.band], room // 2)
         lower = thinned([(x, low) for x, low, _ in series.band], room // 2)
         outline = "L".join(frame.at(*point) for point in (*upper, *reversed(lower)))
         yield f'<path class="band" d="M{outline}Z"/>'
     stretches = list(unbroken(series.points))
-    smooth = sum(map(len, stretches)) >= _SMOOTHED_FROM
+    count = sum(map(len, stretches))
     for stretch in stretches:
+        share = max(2, room * len(stretch) // count)
         if len(stretch) == 1:
-            yield f'<circle class="dot" cx="{frame.x(stretch[0][0]):.1f}" cy="{frame.y(stretch[0][1]):.1f}" r="3"/>'
-            continue
-        yield f'<path class="{"raw" if smooth else "line"}" d="{_line(thinned(stretch, room), frame)}"/>'
-        if smooth:
-            yield f'<path class="line" d="{_line(thinned(running_mean(stretch), room), frame)}"/>'
+            yield f'<circle class="dot" cx="{frame.x(stretch[0][0]):.1f}" cy="{frame.y(stretch[0][1]):.1f}" r="2.5"/>'
+        elif count < _SMOOTHED_FROM:
+            yield f'<path class="line" d="{_line(thinned(stretch, share), frame)}"/>'
+        else:
+            yield f'<path class="raw" d="{_line(thinned(stretch, share), frame)}"/>'
+            smooth = running_mean(stretch, count // 50)
+            yield f'<path class="line" d="{_line(thinned(smooth, share), frame)}"/>'
 
 
 def _line(points: Sequence[Point], frame: _Frame) -> str:
@@ -260,95 +273,12 @@ def _spots(points: Sequence[Point], frame: _Frame) -> Iterator[str]:
     stride = math.ceil(len(points) / _HOVERS)
     shown = points[::stride]
     middles = [(frame.x(a) + frame.x(b)) / 2 for (a, _), (b, _) in pairwise(shown)]
-    edges = [_LEFT, *middles, frame.width - _RIGHT]
+    edges = [frame.left, *middles, frame.width - _RIGHT]
     for (step, value), (left, right) in zip(shown, pairwise(edges), strict=True):
         yield (
             f'<rect class="spot" x="{left:.1f}" y="{_TOP:g}" width="{max(right - left, 0):.1f}" '
             f'height="{frame.height - _TOP - _BOTTOM:g}"><title>step {step:,.0f}: {value:.5g}</title></rect>'
         )
-
-
-def unbroken(points: Sequence[Point]) -> Iterator[list[Point]]:
-    """The stretches between values that are not finite.
-
-    >>> list(unbroken([(0, 1.0), (1, math.nan), (2, 3.0), (3, 4.0)]))
-    [[(0, 1.0)], [(2, 3.0), (3, 4.0)]]
-    """
-    stretch: list[Point] = []
-    for point in points:
-        if math.isfinite(point[1]):
-            stretch.append(point)
-        elif stretch:
-            yield stretch
-            stretch = []
-    if stretch:
-        yield stretch
-
-
-def thinned(points: Sequence[Point], most: int) -> list[Point]:
-    """About ``most`` points that look the same: of each group of neighbours the lowest and the highest.
-
-    >>> thinned([(i, i % 7) for i in range(1000)], 20)[:3]
-    [(0, 0), (6, 6), (105, 0)]
-    """
-    if len(points) <= most:
-        return list(points)
-    size = math.ceil(2 * len(points) / most)
-    kept = [points[0]]
-    for start in range(0, len(points), size):
-        group = points[start : start + size]
-        ends = {min(group, key=lambda p: p[1]), max(group, key=lambda p: p[1])}
-        kept += [point for point in sorted(ends) if point != kept[-1]]
-    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
-
-
-def running_mean(points: Sequence[Point]) -> list[Point]:
-    """Each value replaced by the mean of its neighbours, a fiftieth of the points to either side."""
-    reach = max(1, len(points) // 50)
-    sums = [0.0]
-    for _, value in points:
-        sums.append(sums[-1] + value)
-    result = []
-    for i, (step, _) in enumerate(points):
-        # The window shrinks towards the ends evenly on both sides, so that it does not lag.
-        side = min(reach, i, len(points) - 1 - i)
-        result.append((step, (sums[i + side + 1] - sums[i - side]) / (2 * side + 1)))
-    return result
-
-
-def ticks(low: float, high: float, about: int) -> list[float]:
-    """Round numbers, evenly apart, from at most ``low`` to at least ``high``.
-
-    >>> ticks(0, 487, 4), ticks(-0.013, 0.002, 3)
-    ([0.0, 200.0, 400.0, 600.0], [-0.015, -0.01, -0.005, 0.0, 0.005])
-    """
-    rough = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(rough))
-    apart = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
-    first, last = math.floor(low / apart + 1e-9), math.ceil(high / apart - 1e-9)
-    digits = max(0, 1 - math.floor(math.log10(apart)))
-    return [round(i * apart, digits) + 0.0 for i in range(first, last + 1)]
-
-
-def short(value: float) -> str:
-    """A number in few characters.
-
-    >>> [short(value) for value in (0, 2048, 150_000, 1_500_000, -0.25, 0.00001234, 487.123)]
-    ['0', '2.05k', '150k', '1.5M', '-0.25', '1.23e-05', '487']
-    """
-    size = abs(value)
-    for unit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if size >= unit * 0.9995:
-            return f"{value / unit:.3g}{suffix}"
-    return f"{value:.3g}"
-
-
-def _padded(low: float, high: float) -> tuple[float, float]:
-    """The same range, or room around a single value."""
-    if high - low > 1e-12 * max(abs(low), abs(high)):
-        return low, high
-    room = abs(high) * 0.1 or 1.0
-    return low - room, high + room
 
 
 def _escaped(text: str) -> str:

@@ -10,10 +10,10 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from keywork._errors import UsageError
-from keywork._keys import STATE_VALUE, VALUE_TARGET
+from keywork._keys import STATE_VALUE, VALUE_TARGET, leaf
 from keywork.collectors import Collector
 from keywork.envs import GymEnv
-from keywork.flow import Flow
+from keywork.flow import Flow, Part
 from keywork.functional import explained_variance
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
 from keywork.objectives import GAE, ClipPPOLoss
@@ -101,7 +101,10 @@ class PPO:
             critic_coeff=config.critic_coeff,
             normalize_advantage=config.normalize_advantage,
         )
-        self.flow = Flow(env, self.policy, self.gae, self.loss)
+        rate = f"learning rate {config.learning_rate:g}"
+        losses = tuple(key for key in self.loss.out_keys if leaf(key).startswith("loss_"))
+        optimiser = Part("FlatAdam", "optimiser", reads=losses, description=rate)
+        self.flow = Flow(env, self.policy, self.gae, self.loss, optimiser)
         self.optimizer = FlatAdam(self.loss, lr=config.learning_rate, eps=1e-5, max_grad_norm=config.max_grad_norm)
         self._generator = torch.Generator().manual_seed(seed)
 
