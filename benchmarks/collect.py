@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import torch
-from _timing import compare, table
+from _timing import Result, compare, table
 from torch import nn
 
 from keywork.collectors import Collector
@@ -41,15 +41,13 @@ def collect(*, quick: bool) -> Iterator[str]:
                 call()
                 if number >= 2:  # the first two warm up
                     times[name].append((time.perf_counter() - began) / (NUM_ENVS * STEPS))
-    rows = [
-        [name, f"{1 / result.seconds:,.0f}", f"{result.seconds * 1e6:.1f}", _ratio(result.ratio, result.low, result.high)]
-        for name, result in compare(times).items()
-    ]
+    rows = [[name, *_cells(result)] for name, result in compare(times).items()]
     yield table(f"{ENV} x {NUM_ENVS}, one process", ["who", "steps/s", "µs a step", "ratio (quartiles)"], rows)
 
 
-def _ratio(ratio: float, low: float, high: float) -> str:
-    return f"{ratio:.2f}x ({low:.2f}-{high:.2f})"
+def _cells(result: Result) -> list[str]:
+    ratio = f"{result.ratio:.2f}x ({result.low:.2f}-{result.high:.2f})"
+    return [f"{1 / result.seconds:,.0f}", f"{result.seconds * 1e6:.1f}", ratio]
 
 
 def _net() -> nn.Sequential:
@@ -113,7 +111,9 @@ def _torchrl(stack: ExitStack) -> Collect:
     actor = TorchRLActor(
         net, ["logits"], spec=env.full_action_spec, distribution_class=OneHotCategorical, return_log_prob=True
     )
-    collector = TorchRLCollector(env, actor, frames_per_batch=NUM_ENVS * STEPS, total_frames=-1)
+    collector = TorchRLCollector(
+        env, actor, frames_per_batch=NUM_ENVS * STEPS, total_frames=-1, auto_register_policy_transforms=False
+    )
     stack.callback(collector.shutdown)
     batches = iter(collector)
     return lambda: next(batches)

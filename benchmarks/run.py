@@ -13,7 +13,7 @@ import torch
 
 # name -> the module beside this file and the function in it; a peer that is not installed is left out of the tables.
 BENCHMARKS = {"heart": "heart", "compiled": "heart", "collect": "collect", "ppo": "ppo"}
-PACKAGES = ("keywork", "torch", "tensordict", "torchrl", "stable_baselines3", "gymnasium", "numpy")
+PACKAGES = ("keywork", "torch", "tensordict", "torchrl", "stable_baselines3", "gymnasium", "numpy", "pandas")
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def _versions() -> str:
         try:
             found.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
-            found.append(f"{package} is not installed")
+            found.append(f"no {package}")
     return ", ".join(found)
 
 

@@ -24,6 +24,7 @@ FLOORS = (  # lowest first: a room may import itself and lower floors, nothing b
     ("train",),
     ("distributed",),
     ("cli",),
+    ("__main__",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # What is not imported, and the rooms that may import it all the same.

@@ -29,7 +29,7 @@ class LiveDisplay:
     """
 
     def __init__(self, console: Console, total: int) -> None:
-        self._progress = Progress(total)
+        self._console, self._progress = console, Progress(total)
         self._curve: list[float] = []  # the recent mean return, one number for each column of the bar
         self._drawn = time.monotonic()
         self._utf8 = console.encoding.startswith("utf")
@@ -57,14 +57,23 @@ class LiveDisplay:
 
     def _picture(self) -> Group:
         progress = self._progress
+        width = max(8, min(_WIDTH, self._console.width - 20))
         rows = Table.grid(padding=(0, 2))
-        colours = {"style": "bright_black", "complete_style": "cyan", "finished_style": "green"}
-        bar = ProgressBar(progress.total, min(progress.step, progress.total), _WIDTH, **colours)
+        bar = ProgressBar(
+            progress.total,
+            min(progress.step, progress.total),
+            width,
+            style="bright_black",
+            complete_style="cyan",
+            finished_style="green",
+        )
         rows.add_row(bar, Text(progress.percent, "bold"))
         recent = progress.recent_return
         if recent is not None:
-            curve = sparkline(self._curve) if self._utf8 else ""
-            rows.add_row(Text(curve, "green"), Text.assemble(("return ", "dim"), (f"{recent:.4g}", "bold")))
+            places = (column * _WIDTH // width for column in range(width))
+            curve = sparkline([self._curve[place] for place in places if place < len(self._curve)])
+            number = Text.assemble(("return ", "dim"), (f"{recent:.4g}", "bold"))
+            rows.add_row(Text(curve if self._utf8 else "", "green"), number)
         return Group(rows, Text(progress.in_words()), numbers(progress.latest))
 
 

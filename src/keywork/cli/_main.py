@@ -40,6 +40,7 @@ algorithms:
   keywork train ALGORITHM --help      its options and their defaults
 """
 
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -74,7 +75,8 @@ def _dispatch(words: list[str]) -> int:
     if command in ("-V", "--version"):
         return _say(f"keywork {keywork.__version__}\n")
     if command not in COMMANDS:
-        return complain(f"There is no command {command!r}. {meant(command, COMMANDS).capitalize()}'keywork --help' lists all.")
+        hint = meant(command, COMMANDS).capitalize()
+        return complain(f"There is no command {command!r}. {hint}'keywork --help' lists all.")
     if command == "train":
         algorithm = rest[0] if rest else "--help"
         if algorithm in ("-h", "--help"):

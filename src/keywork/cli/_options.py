@@ -16,6 +16,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 from keywork._errors import UsageError
 from keywork._keys import nearest
 
+
 def whole_number(word: str) -> int:
     """A whole number as people write one.
 

@@ -66,7 +66,7 @@ class Progress:
         >>> progress.in_words()
         '250 of 1,000 steps   125 steps/s   6 s left'
         """
-        words = [f"{self.step:,} of {self.total:,} steps"]
+        words = [f"{self.step:,} of {max(self.step, self.total):,} steps"]
         if self.rate > 0.0:
             words.append(f"{self.rate:,.0f} steps/s")
             if self.share < 1.0:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-import gymnasium
 from rich.console import Console
 from rich.text import Text
 
 from keywork.cli._progress import duration
 from keywork.flow import Flow
-from keywork.train import Evaluation, Outcome, Run, RunSettings
+from keywork.train import Evaluation, Outcome, Run, RunSettings, return_goal
 
 
 def show_start(console: Console, flow: Flow, settings: RunSettings, run: Run) -> None:
@@ -20,15 +19,14 @@ def show_start(console: Console, flow: Flow, settings: RunSettings, run: Run) ->
     console.print()
     show_rows(
         console,
-        [
-            ("environment", f"{settings.num_envs} x {settings.env}, seed {settings.seed}"),
-            ("results", f"{run.path}/"),
-        ],
+        [("environment", f"{settings.num_envs} x {settings.env}, seed {settings.seed}"), ("results", f"{run.path}/")],
     )
     console.print()
 
 
-def show_end(console: Console, outcome: Outcome, evaluation: Evaluation | None, run: Run, settings: RunSettings) -> None:
+def show_end(
+    console: Console, outcome: Outcome, evaluation: Evaluation | None, run: Run, settings: RunSettings
+) -> None:
     """What came out, where it is, and how to see it again."""
     rows = evaluation_rows(evaluation, settings.env) if evaluation else []
     rate = outcome.frames / outcome.seconds if outcome.seconds > 0 else 0.0
@@ -44,10 +42,10 @@ def evaluation_rows(evaluation: Evaluation, env: str) -> list[tuple[str, str]]:
         f"{evaluation.metrics[f'eval/return_{name}']:.6g}" for name in ("mean", "std", "min", "max")
     )
     rows = [("return", f"{mean} +/- {spread} over {len(evaluation.returns)} episodes, from {least} to {most}")]
-    spec = gymnasium.registry.get(env.rpartition(":")[2])
-    if spec is not None and spec.reward_threshold is not None:
-        solved = evaluation.metrics["eval/return_mean"] >= spec.reward_threshold
-        rows.append(("solved", f"{'yes' if solved else 'no'}: {spec.id} asks for {spec.reward_threshold:g}"))
+    goal = return_goal(env)
+    if goal is not None:
+        solved = evaluation.metrics["eval/return_mean"] >= goal
+        rows.append(("solved", f"{'yes' if solved else 'no'}: {env} asks for {goal:g}"))
     return rows
 
 

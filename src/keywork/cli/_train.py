@@ -88,9 +88,12 @@ class Watcher:
         """Show what came out."""
         self.close()
         show_end(self._console, outcome, evaluation, run, self._settings)
-        if outcome.interrupted:
-            asked = f"{outcome.frames:,} of {self._settings.total_steps:,} steps"
-            complain(f"Interrupted after {asked}; what was learnt until then is in {run.path}/.", INTERRUPTED)
+        total = self._settings.total_steps
+        if outcome.interrupted and outcome.frames < total:
+            learnt = f"{outcome.frames:,} of {total:,} steps"
+            complain(f"Interrupted after {learnt}; what was learnt until then is in {run.path}/.", INTERRUPTED)
+        elif outcome.interrupted:
+            complain(f"Interrupted after the training; the policy is in {run.path}/.", INTERRUPTED)
 
     def close(self) -> None:
         """Give the terminal back, however the run ended."""

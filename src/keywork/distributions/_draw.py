@@ -13,6 +13,8 @@ from torch.distributions import Distribution
 from keywork._errors import Finding
 from keywork._keys import listed, meant
 
+from ._base import ActionDistribution
+
 
 def draw(
     dist: Any, kind: str, *, with_log_prob: bool = False, generator: torch.Generator | None = None
@@ -24,8 +26,10 @@ def draw(
 
     Args:
         dist: a distribution of this package or of torch.
-        kind: ``"random"`` samples (with a gradient where the distribution has one); ``"mode"`` and ``"mean"`` are the
-            distribution's own; ``"deterministic"`` is its ``deterministic_sample``, else its mode, else its mean.
+        kind: ``"random"`` samples (with a gradient where the distribution has one). ``"mode"``, ``"mean"`` and
+            ``"deterministic"`` are a distribution of this package's own (the last its ``deterministic_sample``). One of
+            torch's gives its mode or its mean, and for ``"deterministic"`` its mode; of the two, where it does not have
+            the one or this is NaN, the other. The mean of a discrete one is its mode: the mean is no value of it.
         with_log_prob: also return the log-probability.
         generator: of the random draw; a distribution of torch's has no such argument.
 
@@ -39,18 +43,31 @@ def draw(
         if jointly is not None:
             return cast(tuple[Tensor, ...], jointly(**options))
         value = getattr(dist, name)(**options)
-    elif kind == "deterministic":
-        value = dist.deterministic_sample if hasattr(dist, "deterministic_sample") else _representative(dist)
+    elif kind == "deterministic" and hasattr(type(dist), "deterministic_sample"):
+        value = dist.deterministic_sample
+    elif isinstance(dist, ActionDistribution):
+        value = getattr(dist, kind)
     else:
-        value = dist.mode if kind == "mode" else dist.mean
+        value = _of_torch(dist, kind)
     return (value, dist.log_prob(value)) if with_log_prob else (value,)
 
 
-def _representative(dist: Distribution) -> Tensor:
-    try:
-        return dist.mode
-    except NotImplementedError:
-        return dist.mean
+def _of_torch(dist: Any, kind: str) -> Tensor:
+    discrete = dist.support.is_discrete
+    found: list[Tensor] = []
+    for name in ("mean", "mode") if kind == "mean" and not discrete else ("mode", "mean"):
+        try:
+            found.append(getattr(dist, name))
+        except NotImplementedError:
+            continue
+    if not found:
+        problem = f"{type(dist).__name__} has neither a mode nor a mean for the exploration type {kind!r}"
+        raise NotImplementedError(f"{problem}: choose 'random', or a distribution that defines one.")
+    value, other = found[0], found[-1]
+    if not value.is_floating_point():
+        return value
+    # Torch's mode of a uniform distribution or of an even coin is NaN, and so is the mean of a Cauchy distribution.
+    return torch.where(value.isnan(), other.round() if discrete else other, value)
 
 
 def check_arguments(
@@ -71,7 +88,11 @@ def check_arguments(
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
         return []
     provided, given, findings = f"{name}({', '.join(accepted)})", [*parameters], []
-    for argument in given:
+    for argument in dict.fromkeys(given):
+        if given.count(argument) > 1:
+            problem, there = f"in_keys names the parameter {argument!r} of {name} more than once.", listed(given)
+            fix = "keep one of the keys, or tell them apart with in_keys={'argument': key}."
+            findings.append(Finding("duplicate-parameter", problem, there, fix))
         if argument not in accepted:
             fix = f"{meant(argument, accepted, cutoff=0.5)}name its key otherwise with in_keys={{'argument': key}}."
             findings.append(Finding("unknown-parameter", f"{name} has no parameter {argument!r}.", provided, fix))

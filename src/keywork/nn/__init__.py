@@ -5,6 +5,7 @@ from keywork.nn._contract import Contract
 from keywork.nn._exploration import ExplorationType, exploration_type, set_exploration_type
 from keywork.nn._module import TensorDictModule
 from keywork.nn._probabilistic import ProbabilisticTensorDictModule, ProbabilisticTensorDictSequential
+from keywork.nn._recurrent_mode import recurrent_mode, set_recurrent_mode
 from keywork.nn._sequential import TensorDictSequential
 
 __all__ = [
@@ -16,5 +17,7 @@ __all__ = [
     "TensorDictModuleBase",
     "TensorDictSequential",
     "exploration_type",
+    "recurrent_mode",
     "set_exploration_type",
+    "set_recurrent_mode",
 ]

@@ -1,7 +1,7 @@
 """Training: trainer, algorithms, checkpoints, logging, reports."""
 
 from keywork.train._algorithm import Algorithm, Metrics
-from keywork.train._evaluate import Evaluation, evaluate
+from keywork.train._evaluate import Evaluation, evaluate, return_goal
 from keywork.train._experiment import RECIPES, Audience, Recipe, evaluate_policy, load_policy, run_experiment
 from keywork.train._flat import FlatAdam, FlatParameters
 from keywork.train._networks import state_critic, stochastic_actor
@@ -31,6 +31,7 @@ __all__ = [
     "evaluate",
     "evaluate_policy",
     "load_policy",
+    "return_goal",
     "run_experiment",
     "state_critic",
     "stochastic_actor",

@@ -21,7 +21,8 @@ Band = tuple[float, float, float]  # step, low, high
 _FIRST = (
     *("episode/return_mean", "eval/return_mean", "episode/length_mean", "eval/length_mean"),
     *("loss/objective", "loss/critic", "loss/entropy"),
-    *("ppo/explained_variance", "ppo/kl", "ppo/clip_fraction"),
+    *("ppo/explained_variance", "ppo/entropy", "ppo/kl", "ppo/clip_fraction"),
+    "speed/steps_per_second",
 )
 _LEFT_OUT = ("step", "time")
 _HUES = {  # by group: light, dark
@@ -78,13 +79,21 @@ def curves_svg(rows: Sequence[Row], goals: Mapping[str, float] | None = None, co
     )
 
 
-def curve_charts(rows: Sequence[Row], goals: Mapping[str, float] | None = None) -> list[str]:
-    """Each curve as a picture of its own, for a page that arranges them; `curves_style` has to be on that page."""
+def curve_charts(rows: Sequence[Row], goals: Mapping[str, float] | None = None) -> list[tuple[str, str]]:
+    """Each curve as a picture of its own, for a page that arranges them and holds `curves_style`.
+
+    Returns:
+        pairs of where to show a picture and the picture: ``""`` everywhere, ``"wide"`` where there is room for
+        the large form of the first curve, and ``"narrow"`` where there is not.
+    """
     charts = []
     for i, one in enumerate(series_of(rows)):
-        width, height = (1052.0, 270.0) if i == 0 and _is_main(one) else (340.0, 190.0)
-        chart = "".join(_chart(one, width, height, _end(rows), (goals or {}).get(one.name)))
-        charts.append(f"{_opening(_classes(one.name), width, height)}{chart}</svg>")
+        sizes = (
+            [("wide", 1052.0, 270.0), ("narrow", 340.0, 220.0)] if i == 0 and _is_main(one) else [("", 340.0, 190.0)]
+        )
+        for place, width, height in sizes:
+            chart = "".join(_chart(one, width, height, _end(rows), (goals or {}).get(one.name)))
+            charts.append((place, f"{_opening(_classes(one.name), width, height)}{chart}</svg>"))
     return charts
 
 

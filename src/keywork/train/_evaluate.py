@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 import numpy as np
 
 from keywork._errors import UsageError
@@ -80,3 +81,13 @@ def evaluate(
             finished[episode.env].append(episode)
     kept = [episode for of_env in finished for episode in of_env[:each]]
     return Evaluation(tuple(e.return_ for e in kept), tuple(e.length for e in kept))
+
+
+def return_goal(env: str) -> float | None:
+    """The mean return from which on Gymnasium counts an environment as solved, if it says so.
+
+    >>> return_goal("CartPole-v1"), return_goal("Pendulum-v1")
+    (475.0, None)
+    """
+    spec = gymnasium.registry.get(env.rpartition(":")[2])
+    return None if spec is None else spec.reward_threshold

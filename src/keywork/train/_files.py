@@ -16,7 +16,7 @@ from torch import Tensor
 from keywork._errors import RunError
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def save_bytes(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new one and never a part.
 
     Raises:
@@ -37,15 +37,15 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise _unwritable(path, error) from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file; see :func:`write_bytes`."""
+def save_text(path: Path, text: str) -> None:
+    """Write a text file; see :func:`save_bytes`."""
     # The name of a folder may be no UTF-8, and a report that shows it is written all the same.
-    write_bytes(path, text.encode(errors="backslashreplace"))
+    save_bytes(path, text.encode(errors="backslashreplace"))
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file; see :func:`write_bytes`. NaN and infinity have no JSON and are refused."""
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+def save_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file; see :func:`save_bytes`. NaN and infinity have no JSON and are refused."""
+    save_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -63,11 +63,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write named tensors as safetensors, a format that holds no code; see :func:`write_bytes`."""
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write named tensors as safetensors, a format that holds no code; see :func:`save_bytes`."""
     # Parameters may be views of one flat vector, and safetensors stores no views.
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_bytes(path, safetensors.torch.save(own))
+    save_bytes(path, safetensors.torch.save(own))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -12,7 +12,8 @@ from keywork.train._curves import Row, curve_charts, curves_style
 from keywork.train._page_style import STYLE
 from keywork.train._scales import short, ticks
 
-_NEAR_GOAL = 0.5  # a goal further off than this part of the returns' range is not in the histogram
+_NEAR = 0.5  # a goal further off than this part of the returns' range is not in the histogram
+_BARS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +73,7 @@ def _header(page: Page) -> Iterator[str]:
     yield f'<header><h1>{escape(page.title)}</h1><p class="run">{escape(page.run)}</p>\n'
     yield from _result(page)
     if page.facts:
-        pairs = (f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in page.facts.items())
-        yield f'<dl class="facts">{"".join(pairs)}</dl>'
+        yield _fact_list(page.facts)
     yield "</header>\n"
 
 
@@ -95,7 +95,7 @@ def _result(page: Page) -> Iterator[str]:
         yield '<span class="verdict bad">interrupted</span>'
     if solved is not None:
         verdict, kind = ("solved", "good") if solved else ("not solved", "bad")
-        yield f'<span class="verdict {kind}">{verdict}: the goal is {_amount(page.goal or 0.0)}</span>'
+        yield f'<span class="verdict {kind}">{verdict}: the goal is {page.goal:g}</span>'
     yield f'</div><p class="about">{about}</p>\n'
 
 
@@ -106,9 +106,8 @@ def _curves(page: Page) -> Iterator[str]:
     goals = {} if page.goal is None else {"episode/return_mean": page.goal}
     charts = curve_charts(page.rows, goals)
     yield '<section><h2>Training</h2><div class="curves">\n'
-    for chart in charts:
-        wide = ' class="wide"' if 'width="1052"' in chart else ""
-        yield f"<div{wide}>{chart}</div>\n"
+    for place, chart in charts:
+        yield f'<div class="{place}">{chart}</div>\n'
     yield "</div>"
     if not charts:
         yield '<p class="note">Nothing was logged.</p>'
@@ -125,45 +124,41 @@ def _evaluation(page: Page) -> Iterator[str]:
         "median": _amount(statistics.median(ordered)),
         "highest": _amount(ordered[-1]),
     }
-    pairs = (f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
     yield "<section><h2>Evaluation</h2>\n"
-    yield "".join(histogram(page.returns, page.goal))
-    yield f'<dl class="facts">{"".join(pairs)}</dl></section>\n'
+    if ordered[0] == ordered[-1]:
+        yield f'<p class="about">Every one of the episodes returned {_amount(ordered[0])}.</p>'
+    else:
+        yield "".join(histogram(page.returns, page.goal))
+    yield f"{_fact_list(facts)}</section>\n"
 
 
 def histogram(returns: Sequence[float], goal: float | None) -> Iterator[str]:
-    """How many episodes had which return; the goal as a line if it is near."""
+    """How many episodes had which return, of which there are several; the goal as a line if it is near."""
     low, high = min(returns), max(returns)
-    room = (high - low) or abs(high) * 0.05 or 1.0
-    near = goal is not None and low - _NEAR_GOAL * room <= goal <= high + _NEAR_GOAL * room
-    ends = [low, high, *([goal] if near and goal is not None else [])]
-    edges = ticks(min(ends), max(ends), 20) if high > low else ticks(low - room, high + room, 20)
+    if goal is not None and low - _NEAR * (high - low) <= goal <= high + _NEAR * (high - low):
+        edges = ticks(min(low, goal), max(high, goal), _BARS)
+    else:
+        goal, edges = None, ticks(low, high, _BARS)
     counts = [sum(left <= value < right for value in returns) for left, right in pairwise(edges)]
     counts[-1] += sum(value == edges[-1] for value in returns)
-    width, height, foot = 760.0, 190.0, 22.0
+    width, height, foot = 560.0, 170.0, 22.0
     step = width / len(counts)
-    tallest = max(counts)
-
-    def x(value: float) -> float:
-        return (value - edges[0]) / (edges[-1] - edges[0]) * width
 
     yield f'<svg class="histogram" role="img" viewBox="0 0 {width:g} {height + foot:g}" aria-label="Returns">'
     for i, count in enumerate(counts):
         if count:
-            tall = (height - 18) * count / tallest
+            tall = (height - 20) * count / max(counts)
             place = f'x="{i * step + 1:.1f}" y="{height - tall:.1f}" width="{step - 2:.1f}" height="{tall:.1f}"'
-            yield (
-                f'<rect {place} rx="3">'
-                f"<title>{_amount(edges[i])} to {_amount(edges[i + 1])}: {count} episodes</title></rect>"
-                f'<text x="{(i + 0.5) * step:.1f}" y="{height - tall - 5:.1f}" text-anchor="middle">{count}</text>'
-            )
+            tip = f"{short(edges[i])} to {short(edges[i + 1])}: {count} episode{'s' * (count != 1)}"
+            yield f'<rect {place} rx="3"><title>{tip}</title></rect>'
+            yield f'<text x="{(i + 0.5) * step:.1f}" y="{height - tall - 6:.1f}" text-anchor="middle">{count}</text>'
     yield f'<path class="axis" d="M0 {height:g}H{width:g}"/>'
-    if near and goal is not None:
-        yield f'<path class="goal" d="M{x(goal):.1f} 0V{height:g}"><title>goal {_amount(goal)}</title></path>'
-    every = max(1, len(edges) // 8)
-    for i in range(0, len(edges), every):
+    if goal is not None:
+        x = (goal - edges[0]) / (edges[-1] - edges[0]) * width
+        yield f'<path class="goal" d="M{x:.1f} 0V{height:g}"><title>the goal: {goal:g}</title></path>'
+    for i in range(0, len(edges), max(1, len(edges) // 8)):
         anchor = "start" if i == 0 else "end" if i == len(edges) - 1 else "middle"
-        yield f'<text x="{x(edges[i]):.1f}" y="{height + 16:g}" text-anchor="{anchor}">{short(edges[i])}</text>'
+        yield f'<text x="{i * step:.1f}" y="{height + 16:g}" text-anchor="{anchor}">{short(edges[i])}</text>'
     yield "</svg>\n"
 
 
@@ -192,17 +187,21 @@ def _settings(page: Page) -> Iterator[str]:
 def _commands(page: Page) -> Iterator[str]:
     if not page.commands:
         return
-    yield "<section><h2>Again</h2>\n"
+    yield "<section><h2>Once more</h2>\n"
     for purpose, command in page.commands.items():
         yield f'<h3>{escape(purpose)}</h3><pre class="command">{escape(command)}</pre>\n'
     yield "</section>\n"
 
 
+def _fact_list(facts: Mapping[str, str]) -> str:
+    pairs = (f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+    return f'<dl class="facts">{"".join(pairs)}</dl>'
+
+
 def _amount(value: float) -> str:
-    """A return with as many digits as matter: ``500.0``, ``-152.3``, ``0.0213``, ``12,345``."""
-    if abs(value) >= 10_000:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
+    """A return with as many digits as matter: ``500.0``, ``−152.3``, ``0.0213``, ``12,345``."""
+    form = ",.0f" if abs(value) >= 10_000 else ".1f" if abs(value) >= 1 or value == 0 else ".3g"
+    return f"{value:{form}}".replace("-", "\N{MINUS SIGN}", 1)
 
 
 def _value(value: object) -> str:

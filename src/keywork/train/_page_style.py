@@ -23,6 +23,7 @@ font-variant-numeric:tabular-nums}
 .verdict.bad{color:var(--bad);background:var(--bad-bg)}
 .about{color:var(--dim);margin:10px 0 0;font-size:15px}
 dl.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:16px;margin:30px 0 0}
+section dl.facts{margin-top:22px}
 dl.facts div{border-left:2px solid var(--rim);padding-left:12px;min-width:0}
 dt{color:var(--dim);font-size:12.5px}
 dl.facts dd{margin:0;font-size:17px;font-weight:600;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
@@ -32,9 +33,8 @@ h3{font-size:13px;font-weight:600;color:var(--dim);margin:0 0 6px}
 .note{color:var(--dim);font-size:13px;margin:12px 0 0}
 .curves{display:grid;grid-template-columns:repeat(auto-fill,minmax(280px,1fr));gap:20px 18px}
 .curves svg{display:block;width:100%;height:auto}
-.curves .wide{grid-column:1/-1}
+.curves .wide{grid-column:1/-1}.curves .narrow{display:none}
 .picture{overflow-x:auto;text-align:center}
-.picture svg{--kw-bg:transparent;background:none}
 .picture .kw-flow{--kw-bg:var(--card)}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(260px,1fr));gap:24px 40px}
 table{border-collapse:collapse;width:100%;font-size:14px}
@@ -49,13 +49,14 @@ pre+h3,table+h3{margin-top:18px}
 details{margin-top:18px}
 summary{cursor:pointer;color:var(--dim);font-size:14px}
 details pre{margin-top:12px}
-.histogram{display:block;width:100%;height:auto;max-width:760px}
+.histogram{display:block;width:100%;height:auto;max-width:660px}
 .histogram text{fill:var(--dim);font-size:11px;font-variant-numeric:tabular-nums}
 .histogram rect{fill:var(--bar)}.histogram rect:hover{opacity:.75}
 .histogram .axis{stroke:var(--rim)}.histogram .goal{stroke:var(--dim);stroke-dasharray:4 4}
 footer{color:var(--dim);font-size:13px;padding:8px 8px 0}
 @media(max-width:560px){main{padding:24px 10px 40px}section{padding:18px 14px;border-radius:12px}
-header{padding:0 6px 22px}.curves{grid-template-columns:1fr}}
+header{padding:0 6px 22px}.curves{grid-template-columns:1fr}
+.verdict{transform:none}.curves .wide{display:none}.curves .narrow{display:block}.picture .kw-flow{max-width:none}}
 @media print{:root{color-scheme:light;--bg:#fff;--card:#fff;--ink:#17202e;--dim:#555f6e;--rim:#d8dde5;--soft:#f4f6f9;
 --good:#0b7a60;--good-bg:#e2f3ee;--bad:#a8500a;--bad-bg:#fbeedd;--bar:#2a66cc}
 main{padding:0;max-width:none}section{break-inside:avoid;border:0;padding:12px 0}details{display:none}

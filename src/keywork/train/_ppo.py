@@ -115,13 +115,13 @@ class PPO:
         self.optimizer.lr = config.learning_rate * remaining
         self.loss.clip_epsilon = config.clip_epsilon * remaining
         self.gae(batch)
-        rows = []
+        rows: list[Tensor] = []
         for inputs in self._minibatches(batch):
             terms = self.loss.run(*inputs)
             norm = self.optimizer.step(terms[0] + terms[1] + terms[2])
-            rows.append(torch.stack([*terms, norm]).detach())
+            rows += [*terms, norm]
         self.optimizer.check()
-        means = torch.stack(rows).mean(0).tolist()
+        means = torch.stack(rows).detach().view(-1, len(_LOGGED)).mean(0).tolist()
         explained = explained_variance(batch[STATE_VALUE], batch[VALUE_TARGET]).item()
         return {**dict(zip(_LOGGED, means, strict=True)), "ppo/explained_variance": explained}
 
@@ -130,8 +130,11 @@ class PPO:
         columns = [batch[key].flatten(0, 1) for key in self.loss.in_keys]
         frames, size = batch.numel(), self.config.minibatch_size
         for _ in range(self.config.num_epochs):
+            if size >= frames:  # the order within a minibatch does not matter
+                yield columns
+                continue
             for rows in torch.split(torch.randperm(frames, generator=self._generator), size):
-                yield columns if len(rows) == frames else [column[rows] for column in columns]
+                yield [column[rows] for column in columns]
 
 
 _LOGGED = [

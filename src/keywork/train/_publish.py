@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from keywork.flow import Flow
 from keywork.train._curves import curves_svg
-from keywork.train._evaluate import Evaluation
+from keywork.train._evaluate import Evaluation, return_goal
+from keywork.train._report import report_html
 from keywork.train._run import Run
 from keywork.train._trainer import Outcome
 
@@ -14,8 +15,6 @@ def publish(run: Run, outcome: Outcome, evaluation: Evaluation | None, flow: Flo
     if evaluation is not None:
         episodes = {"returns": list(evaluation.returns), "lengths": list(evaluation.lengths)}
         run.write("evaluation.json", {"metrics": evaluation.metrics, **episodes})
-    from keywork.train._report import report_html
-
-    curves = curves_svg(run.rows())
-    run.write("curves.svg", curves)
-    run.write("report.html", report_html(run, outcome, evaluation, flow, curves))
+    goal = return_goal(run.config()["settings"]["env"])
+    run.write("curves.svg", curves_svg(run.rows(), {} if goal is None else {"episode/return_mean": goal}))
+    run.write("report.html", report_html(run, outcome, evaluation, flow))

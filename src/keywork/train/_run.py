@@ -17,7 +17,7 @@ from torch import Tensor
 
 from keywork._errors import RunError
 from keywork.train._algorithm import Metrics
-from keywork.train._files import Lines, read_json, read_tensors, unreadable, write_json, write_tensors, write_text
+from keywork.train._files import Lines, read_json, read_tensors, save_json, save_tensors, save_text, unreadable
 from keywork.train._settings import RunSettings
 
 _FORMAT = 1
@@ -59,12 +59,13 @@ class Run:
         try:
             path.mkdir(parents=True, exist_ok=False)
         except FileExistsError:
-            raise RunError(f"There is a run {str(path)!r} already, and none is overwritten: give another --name.") from None
+            fix = "None is overwritten: give another --name."
+            raise RunError(f"There is a run {str(path)!r} already. {fix}") from None
         except OSError as error:
             fix = "Give another --name, or name another place: --runs DIR."
             raise RunError(f"The folder {str(path)!r} cannot be made: {error.strerror}. {fix}") from error
         run = cls(path)
-        write_json(path / "config.json", {"format": _FORMAT, "algorithm": algorithm, **config, "versions": versions()})
+        save_json(path / "config.json", {"format": _FORMAT, "algorithm": algorithm, **config, "versions": versions()})
         run._metrics = Lines(path / "metrics.jsonl")
         return run
 
@@ -116,7 +117,7 @@ class Run:
 
     def save_policy(self, tensors: Mapping[str, Tensor]) -> None:
         """Write ``policy.safetensors``."""
-        write_tensors(self.path / "policy.safetensors", tensors)
+        save_tensors(self.path / "policy.safetensors", tensors)
 
     def policy(self) -> dict[str, Tensor]:
         """What ``policy.safetensors`` holds."""
@@ -125,9 +126,9 @@ class Run:
     def write(self, name: str, content: str | Mapping[str, Any]) -> None:
         """Write a text or JSON file of the folder, whole or not at all."""
         if isinstance(content, str):
-            write_text(self.path / name, content)
+            save_text(self.path / name, content)
         else:
-            write_json(self.path / name, content)
+            save_json(self.path / name, content)
 
     def close(self) -> None:
         """Close ``metrics.jsonl``; a second call does nothing."""

@@ -1,0 +1,82 @@
+"""From a spec, or the field's name of an action space, to the form of its actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from keywork._errors import SpecError, UsageError
+from keywork.modules._choices import Bits, Choices, OneOf
+from keywork.modules._refusal import refusal
+from keywork.modules._several_of import SeveralOf
+from keywork.specs import Categorical, MultiBinary, MultiDiscrete, OneHot, Spec
+
+ACTION_VALUE = "action_value"
+CHOSEN_ACTION_VALUE = "chosen_action_value"
+NAMES = ("categorical", "one-hot", "multi-categorical", "mult-one-hot", "binary")
+
+
+def choices_of(owner: str, spec: Spec) -> Choices:
+    """The form of a spec's actions.
+
+    Raises:
+        SpecError: its actions are not discrete.
+    """
+    if isinstance(spec, Categorical):
+        return OneOf(owner, spec.n, spec.shape)
+    if isinstance(spec, OneHot):
+        return OneOf(owner, spec.n, one_hot=True)
+    if isinstance(spec, MultiDiscrete) and spec.shape.numel():
+        return SeveralOf(owner, spec.nvec.flatten().tolist(), spec.shape)
+    if isinstance(spec, MultiBinary):
+        return Bits(owner, spec.shape)
+    raise refusal(
+        SpecError,
+        f"{owner} cannot choose among these actions: there are not just a few.",
+        where="spec",
+        expected="Categorical, OneHot, MultiDiscrete or MultiBinary",
+        got=repr(spec),
+        fix="AdditiveGaussianModule or OrnsteinUhlenbeckProcessModule explore numbers",
+    )
+
+
+def choices_named(owner: str, name: str, var_nums: int | Sequence[int] | None = None) -> Choices:
+    """The form of the actions of an action space that is given by its name.
+
+    Args:
+        owner: whose actions these are.
+        name: ``"categorical"``, ``"one-hot"``, ``"multi-categorical"``, ``"mult-one-hot"`` or ``"binary"``; an
+            underscore does for a hyphen.
+        var_nums: of those that have several choices, how many each has; one number if all have as many.
+
+    Raises:
+        UsageError: there is no such name, or var_nums is missing, or of no use.
+    """
+    known = str(name).lower().replace("_", "-")
+    if known not in NAMES:
+        raise refusal(
+            UsageError,
+            f"{owner} cannot be built: there is no such action space.",
+            where="action_space",
+            expected=f"a spec, or one of {', '.join(NAMES)}",
+            got=repr(name),
+            fix="spec=env.action_spec",
+        )
+    if known.startswith("mult") != (var_nums is not None):
+        several = known.startswith("mult")
+        raise refusal(
+            UsageError,
+            f"{owner} cannot be built: var_nums {'is missing' if several else f'means nothing for {known!r}'}.",
+            where="var_nums",
+            expected="how many choices each component has" if several else "None",
+            got=repr(var_nums),
+            fix="var_nums=[2, 5], or spec=env.action_spec" if several else "leave var_nums out",
+        )
+    if var_nums is not None:
+        return SeveralOf(owner, var_nums, one_hot=known == "mult-one-hot")
+    return Bits(owner) if known == "binary" else OneOf(owner, None, one_hot=known == "one-hot")
+
+
+def form_of(owner: str, action_space: Any, spec: Spec | None, var_nums: Any = None) -> Choices:
+    """The form of the actions of a spec, or else of a named action space."""
+    return choices_named(owner, action_space, var_nums) if spec is None else choices_of(owner, spec)
