@@ -24,8 +24,8 @@ check: .venv/installed  ## lint, format, types, and the structure of the package
 bench: .venv-bench/installed  ## measure speed, beside the peers
 	$(BENCH)/python benchmarks/run.py
 
-results: .venv-bench/installed  ## train every entry of docs/results.md again
-	$(BENCH)/python benchmarks/results.py
+results: .venv/installed  ## train every entry of docs/results.md again
+	$(BIN)/python benchmarks/results.py
 
 clean:  ## remove the environments and the caches, never the runs
 	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -131,15 +131,23 @@ def tangled(seed):
     return graph_of([*parts, readers], loops)
 
 
+def loops():
+    """Back edges that overlap, some of them only partly."""
+    steps = [Part(f"Step {i}", "policy", (f"x{i}", f"s{i}"), (f"x{i + 1}",)) for i in range(5)]
+    pairs = [(1, 2, 1), (0, 3, 2), (2, 4, 2), (3, 5, 4), (4, 1, 3)]
+    return graph_of([Part("Source", "input", writes=("x0",)), *steps], [Carry(f"s{i}", a, b) for i, a, b in pairs])
+
+
 GRAPHS = {
     "ppo": ppo,
     "recurrent": recurrent,
     "wide": wide,
     "chain": chain,
+    "loops": loops,
     "empty": lambda: graph_of([]),
     "one": lambda: graph_of([Part("Alone")]),
     "unread": lambda: graph_of([Part("Alone", "module", (), ("a", "b"))]),
-    **{f"tangled-{seed}": (lambda seed=seed: tangled(seed)) for seed in range(12)},
+    **{f"tangled-{seed}": (lambda seed=seed: tangled(seed)) for seed in range(20)},
 }
 
 

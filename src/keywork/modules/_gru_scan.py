@@ -10,7 +10,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
-def gru_cell(x_t: Tensor, h_tm1: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None) -> Tensor:
+def gru_cell(
+    x_t: Tensor, h_tm1: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None
+) -> Tensor:
     """h_t = (1 - z) n + z h_tm1,  r, z = σ(W x_t + U h_tm1 + b),  n = tanh(W_n x_t + b_n + r (U_n h_tm1 + c_n)).
 
     Operations that compile and vmap; ``torch.gru_cell`` is the same and faster where it is neither. The source is
@@ -31,21 +33,25 @@ def gru_cell(x_t: Tensor, h_tm1: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tenso
     return torch.lerp(n, h_tm1, z)
 
 
-class GRUScan(torch.autograd.Function):
-    """All the states ``[T, N, H]`` of a sequence: ``GRUScan.apply(projected, h_0, w_hh, b_hh, resets)``.
+def gru_scan(projected: Tensor, h_0: Tensor, w_hh: Tensor, b_hh: Tensor, resets: Tensor) -> Tensor:
+    """All the states ``[T, N, H]`` of a sequence; it can be differentiated once.
 
     Autograd through a loop of cells spends most of its time on one gradient of the weights for each step. Here the
     backward loop computes only what is recurrent (the gradient of the gates, linear in that of the state), and the
-    gradient of the weights is one product at the end. It can be differentiated once.
+    gradient of the weights is one product at the end.
 
-    Args (of ``apply``):
+    Args:
         projected: what the inputs contribute, ``W x + b``: ``[T, N, 3H]``.
         h_0: the state before the first step, ``[N, H]``.
         w_hh: ``[3H, H]``.
         b_hh: ``[3H]``.
         resets: bool ``[T, N, 1]``: before which steps the state is zero.
     """
+    states: Tensor = _GRUScan.apply(projected, h_0, w_hh, b_hh, resets)  # type: ignore[no-untyped-call]
+    return states
 
+
+class _GRUScan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, projected: Tensor, h_0: Tensor, w_hh: Tensor, b_hh: Tensor, resets: Tensor) -> Tensor:
         """Run the steps."""

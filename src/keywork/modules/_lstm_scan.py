@@ -20,7 +20,7 @@ def lstm_cell(
     b_hh: Tensor | None,
     w_hr: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """c_t = f c_tm1 + i g,  h_t = P (o tanh c_t),  i, f, o = σ(W x_t + U h_tm1 + b),  g = tanh(W_g x_t + U_g h_tm1 + b_g).
+    """c_t = f c_tm1 + i g,  h_t = P (o tanh c_t),  i, f, o = σ(W x_t + U h_tm1 + b),  g = tanh(W x_t + U h_tm1 + b).
 
     Operations that compile and vmap; ``torch.lstm_cell`` is the same without P, and faster where it is neither. The
     source is Gers, Schmidhuber and Cummins (2000), with the projection P of arXiv 1402.1128.
@@ -47,19 +47,21 @@ def output_gate_first(weight: Tensor) -> Tensor:
     return torch.cat([o, i, f, g])
 
 
-class LSTMScan(torch.autograd.Function):
-    """All the states h and c, ``[T, N, H]`` each: ``LSTMScan.apply(projected, h_0, c_0, w_hh, resets)``.
+def lstm_scan(projected: Tensor, h_0: Tensor, c_0: Tensor, w_hh: Tensor, resets: Tensor) -> tuple[Tensor, Tensor]:
+    """All the states h and c of a sequence, ``[T, N, H]`` each; it can be differentiated once, see ``gru_scan``.
 
-    Computes its gradient as :class:`~keywork.modules._gru_scan.GRUScan` does. It can be differentiated once.
-
-    Args (of ``apply``):
+    Args:
         projected: what the inputs contribute, with both biases: ``[T, N, 4H]``, see :func:`output_gate_first`.
         h_0: before the first step, ``[N, H]``.
         c_0: likewise.
         w_hh: ``[4H, H]``, in the same order.
         resets: bool ``[T, N, 1]``: before which steps both states are zero.
     """
+    states: tuple[Tensor, Tensor] = _LSTMScan.apply(projected, h_0, c_0, w_hh, resets)  # type: ignore[no-untyped-call]
+    return states
 
+
+class _LSTMScan(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, projected: Tensor, h_0: Tensor, c_0: Tensor, w_hh: Tensor, resets: Tensor
@@ -100,8 +102,8 @@ class LSTMScan(torch.autograd.Function):
         d_hs = torch.zeros_like(h_before) if d_hs is None else d_hs
         d_h, d_c, scratch = d_hs[-1].clone(), h_before.new_zeros(rows, width), h_before.new_empty(rows, width)
         beside = torch.cat([torch.zeros_like(h_before[:1]), d_hs[:-1]])  # the gradient of h_tm1 beside the recurrence
-        tensors = (slopes[:, :, 0], slopes[:, :, 1:], d_gates[:, :, 0], d_gates[:, :, 1:], d_gates.flatten(2))
-        tensors += (through_c, f * keep, keep, beside)
+        by_gate = (slopes[:, :, 0], slopes[:, :, 1:], d_gates[:, :, 0], d_gates[:, :, 1:], d_gates.flatten(2))
+        tensors = (*by_gate, through_c, f * keep, keep, beside)
         steps = list(zip(*[tensor.unbind() for tensor in tensors], strict=True))
         for t in reversed(range(length)):
             by_h, by_c, d_o, d_ifg, d_flat, squash, kept_f, keep_t, d_beside = steps[t]

@@ -9,13 +9,13 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor
 
-from keywork._errors import SpecError, shape_of
 from keywork._keys import ACTION, IS_INIT, as_key, leaf, next_key, with_leaf
 from keywork.modules._annealing import Annealing
 from keywork.modules._exploration import ExplorationModule, one_spec
 from keywork.modules._noise_spec import inside, require_numbers
 from keywork.modules._ou_parameters import OUOptions, OUParameters
-from keywork.modules._refusal import refusal, require_known
+from keywork.modules._refusal import require_known
+from keywork.modules._spread import spread
 from keywork.specs import Composite, Spec, Unbounded
 
 
@@ -113,7 +113,7 @@ class OrnsteinUhlenbeckProcessModule(ExplorationModule):
 
     def explore(self, action: Any, *others: Any) -> tuple[Any, ...]:
         """Move the process on by one step, and add it."""
-        process, first = self.process, _spread(others[-1], action)
+        process, first = self.process, self._first(action, others)
         x, *steps = self._begun(first, others)
         if isinstance(process.x0, str):
             x = torch.where(first, process.mu + process.stationary_std * torch.randn_like(x), x)
@@ -127,7 +127,10 @@ class OrnsteinUhlenbeckProcessModule(ExplorationModule):
 
     def rest(self, action: Any, *others: Any) -> tuple[Any, ...]:
         """The action as it is, and the process where it was."""
-        return action, *self._begun(_spread(others[-1], action), others)
+        return action, *self._begun(self._first(action, others), others)
+
+    def _first(self, action: Tensor, others: tuple[Tensor, ...]) -> Tensor:
+        return spread(type(self).__name__, self._in_keys[-1], others[-1], action)
 
     def _begun(self, first: Tensor, others: tuple[Tensor, ...]) -> list[Tensor]:
         """What is carried, started over where an episode begins."""
@@ -141,22 +144,7 @@ class OrnsteinUhlenbeckProcessModule(ExplorationModule):
         if low is None:
             return process.sigma * noise
         left = (1.0 - steps[0] / process.n_steps_annealing).clamp_min(0.0)
-        return (low + (process.sigma - low) * _spread(left, x)) * noise
-
-
-def _spread(flag: Tensor, like: Tensor) -> Tensor:
-    """A ``[*B, 1]`` tensor as ``[*B, 1, ...]``, with as many dimensions as ``like``."""
-    batch = flag.shape[:-1]
-    if flag.shape[-1:] != (1,) or like.shape[: len(batch)] != batch:
-        raise refusal(
-            SpecError,
-            "OrnsteinUhlenbeckProcessModule cannot tell which episodes begin: its flags do not fit the action.",
-            where="is_init",
-            expected=f"the batch dimensions of the action {shape_of(like)}, and a last one of one",
-            got=shape_of(flag),
-            fix="is_init.unsqueeze(-1) adds the last dimension",
-        )
-    return flag.reshape(*batch, *[1] * (like.ndim - len(batch)))
+        return (low + (process.sigma - low) * left.view(*left.shape[:-1], *[1] * (x.ndim - left.ndim + 1))) * noise
 
 
 _OF_THE_PROCESS = {field.name for field in dataclasses.fields(OUParameters)}

@@ -54,13 +54,25 @@ def _flat(spec: Spec, value: Tensor) -> Tensor:
     return value if dims == 1 else value.flatten(-dims) if dims else value.unsqueeze(-1)
 
 
+class Chain(nn.Sequential):
+    """One part after the other, of which the first may take several tensors."""
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Of the first part's inputs, the last one's output."""
+        first, *others = self
+        value = first(*inputs)
+        for part in others:
+            value = part(value)
+        return value
+
+
 def network(env: GymEnv, out_features: int, num_cells: Sequence[int], last_gain: float) -> nn.Module:
     """A tanh network on an environment's observations, with orthogonal weights."""
     specs = [spec for _, spec in env.observation_spec.items()]
     features = Features(specs)
     mlp = MLP(features.size, out_features, num_cells=list(num_cells), init="orthogonal", last_gain=last_gain)
     plain = len(specs) == 1 and len(specs[0].shape) == 1 and specs[0].dtype.is_floating_point
-    return mlp if plain else nn.Sequential(features, mlp)
+    return mlp if plain else Chain(features, mlp)
 
 
 def stochastic_actor(env: GymEnv, num_cells: Sequence[int]) -> ProbabilisticActor:
@@ -78,9 +90,7 @@ def stochastic_actor(env: GymEnv, num_cells: Sequence[int]) -> ProbabilisticActo
             module, [LOGITS], env.action_key, distribution_class=Categorical, spec=spec, return_log_prob=True
         )
     if isinstance(spec, Bounded) and len(spec.shape) == 1 and spec.dtype.is_floating_point:
-        net = nn.Sequential(
-            network(env, spec.shape[0], num_cells, last_gain=0.01), AddStateIndependentNormalScale(spec.shape)
-        )
+        net = Chain(network(env, spec.shape[0], num_cells, last_gain=0.01), AddStateIndependentNormalScale(spec.shape))
         module = TensorDictModule(net, keys, [LOC, SCALE])
         return ProbabilisticActor(
             module, [LOC, SCALE], env.action_key, distribution_class=IndependentNormal, spec=spec, return_log_prob=True

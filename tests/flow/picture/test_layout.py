@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from keywork.flow import Part
+from keywork.flow import Entry, Graph, Holding, Part
 from keywork.flow.picture import layout, svg_of
+from keywork.flow.picture._boxes import WIDEST_CARD
 from keywork.flow.picture._text import mono_width, sans_width
 
 
@@ -133,10 +134,24 @@ def test_the_main_line_of_ppo_is_straight_and_nothing_crosses_it(ppo_graph):
     assert [label.centre == centre for label in drawing.labels].count(False) == 2  # and the back edge
 
 
+def test_a_long_name_is_cut_and_its_card_no_wider_than_the_widest():
+    name = "A part with a name that is much too long for any card " * 3
+    graph = Graph(
+        (Part(name, description="and with as long a description " * 9, writes=tuple(f"key {i}" for i in range(50))),)
+    )
+    (card,) = layout(graph).cards
+    assert card.width <= WIDEST_CARD
+    assert card.height < 120
+    texts = [text.pieces[0][0] for text in card.texts]
+    assert texts[1].startswith("A part with a name")
+    assert texts[1].endswith("…")
+    assert texts[-1].startswith("unread: key 0, key 1")
+    assert texts[-1].endswith(f"+{50 - texts[-1].count('key')}")
+    assert name.strip() in card.tip
+
+
 def test_a_chain_is_one_straight_line():
     parts = [Part("a", writes=("x",)), Part("b", reads=("x",), writes=("y",)), Part("c", reads=("y",))]
-    from keywork.flow import Entry, Graph, Holding
-
     entries = tuple(Entry(key, Holding(), (), ()) for key in ("x", "y"))
     drawing = layout(Graph(tuple(parts), entries))
     assert all(len(wire.points) == 2 for wire in drawing.wires)
@@ -144,8 +159,6 @@ def test_a_chain_is_one_straight_line():
 
 
 def test_a_row_is_no_wider_than_a_page_even_with_many_parts_side_by_side():
-    from keywork.flow import Entry, Graph, Holding
-
     parts = [Part("a", writes=("x",)), *(Part(f"reader {i} of many", reads=("x",)) for i in range(40))]
     drawing = layout(Graph(tuple(parts), (Entry("x", Holding(), (), ()),)))
     assert drawing.width < 2000
