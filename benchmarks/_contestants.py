@@ -152,7 +152,11 @@ def _actor() -> Case:
         net = nn.Sequential(_net(2 * ACTION), modules.NormalParamExtractor())
         module = tensordict.nn.TensorDictModule(net, ["observation"], ["loc", "scale"])
         return modules.ProbabilisticActor(
-            module, ["loc", "scale"], distribution_class=modules.TanhNormal, return_log_prob=True
+            module,
+            ["loc", "scale"],
+            distribution_class=modules.TanhNormal,
+            return_log_prob=True,
+            default_interaction_type="random",  # it would not draw otherwise
         )
 
     libraries = {"keywork": ours} | ({"torchrl": torchrls} if find_spec("torchrl") else {})

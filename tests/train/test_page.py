@@ -161,12 +161,6 @@ def test_the_same_data_gives_the_same_bytes():
     assert page_html(FULL) == page_html(FULL)
 
 
-def test_a_given_picture_of_the_curves_is_shown_as_it_is():
-    html = page_html(Page(title="t", run="r", rows=ROWS, curves_svg="<svg><!-- mine --></svg>"))
-    assert "<!-- mine -->" in html
-    assert "kw-curves episode" not in html
-
-
 def bars(returns, goal=None):
     svg = "".join(histogram(returns, goal))
     counts = re.findall(r"<title>(\S+) to (\S+): (\d+) episodes?</title>", svg)

@@ -8,9 +8,9 @@ from keywork.train import child_seed
 
 def test_the_seeds_stay_what_they_are():
     # Frozen: a run that somebody published can be repeated only as long as these hold.
-    assert child_seed(0, "env") == 8264306376402475063
-    assert child_seed(1, "env") == 8264306376402475063
-    assert child_seed(0, "torch") == 8264306376402475063
+    assert child_seed(0, "env") == 6451937373605830441
+    assert child_seed(1, "env") == 8362967653321120097
+    assert child_seed(0, "torch") == 2556028138543305791
 
 
 @given(st.integers(0, 2**128), st.text(max_size=20))

@@ -32,7 +32,6 @@ class Page:
         commands: what to type, by what it does.
         flow_svg: the picture of the pipeline, trusted as it is.
         flow_table: the same as text.
-        curves_svg: a picture of the curves, trusted as it is; without it the page draws its own.
     """
 
     title: str
@@ -46,7 +45,6 @@ class Page:
     commands: Mapping[str, str] = field(default_factory=dict)
     flow_svg: str = ""
     flow_table: str = ""
-    curves_svg: str | None = None
 
 
 def page_html(page: Page) -> str:
@@ -100,9 +98,6 @@ def _result(page: Page) -> Iterator[str]:
 
 
 def _curves(page: Page) -> Iterator[str]:
-    if page.curves_svg is not None:
-        yield f'<section><h2>Training</h2><div class="picture">{page.curves_svg}</div></section>\n'
-        return
     goals = {} if page.goal is None else {"episode/return_mean": page.goal}
     charts = curve_charts(page.rows, goals)
     yield '<section><h2>Training</h2><div class="curves">\n'

@@ -6,19 +6,15 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import gymnasium
-
 from keywork.flow import Flow
-from keywork.train._evaluate import Evaluation
+from keywork.train._evaluate import Evaluation, return_goal
 from keywork.train._page import Page, page_html
 from keywork.train._run import Run
 from keywork.train._settings import RunSettings, to_plain
 from keywork.train._trainer import Outcome
 
 
-def report_html(
-    run: Run, outcome: Outcome, evaluation: Evaluation | None, flow: Flow, curves: str | None = None
-) -> str:
+def report_html(run: Run, outcome: Outcome, evaluation: Evaluation | None, flow: Flow) -> str:
     """One self-contained page on a run.
 
     Args:
@@ -26,7 +22,6 @@ def report_html(
         outcome: how training ended.
         evaluation: the final one, if there was one.
         flow: the pipeline.
-        curves: a picture of the curves to show as it is; without it, charts that adapt to the page's width.
     """
     written = run.config()
     settings, config = written.get("settings", {}), written.get("config", {})
@@ -36,7 +31,7 @@ def report_html(
         run=run.name,
         rows=run.rows(),
         returns=evaluation.returns if evaluation else None,
-        goal=_goal_of(env),
+        goal=return_goal(env),
         interrupted=outcome.interrupted,
         facts=_facts(outcome, settings),
         settings={"Run": settings, algorithm.upper(): config, "Versions": written.get("versions", {})},
@@ -46,15 +41,8 @@ def report_html(
         },
         flow_svg=flow.svg(),
         flow_table=flow.table(),
-        curves_svg=curves,
     )
     return page_html(page)
-
-
-def _goal_of(env: str) -> float | None:
-    """The mean return from which on Gymnasium counts an environment as solved, if it says so."""
-    spec = gymnasium.registry.get(env.rpartition(":")[2])
-    return None if spec is None else spec.reward_threshold
 
 
 def _facts(outcome: Outcome, settings: Mapping[str, Any]) -> dict[str, str]:

@@ -98,7 +98,7 @@ class Run:
                 row = json.loads(line)
                 if not isinstance(row, dict):
                     raise ValueError(f"no object but {row!r}")
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise RunError(f"{path} is damaged in line {number}: {error}. Train anew, or mend the line.") from error
             rows.append(row)
         return rows
