@@ -9,7 +9,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from keywork.distributions import Categorical, Delta, IndependentNormal, OneHotCategorical, TanhNormal
+from keywork.distributions import (
+    Categorical,
+    Delta,
+    IndependentNormal,
+    MaskedCategorical,
+    MaskedOneHotCategorical,
+    OneHotCategorical,
+    OneHotOrdinal,
+    Ordinal,
+    TanhDelta,
+    TanhNormal,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +49,11 @@ def _tanh(low, high):
     return lambda loc, scale, **options: TanhNormal(loc, scale, low, high, **options)
 
 
+def _masked(kind, **allowed):
+    return lambda logits, **options: kind(logits, **allowed, **options)
+
+
+MASK = torch.tensor([[True, True, False, True], [False, True, True, False], [True, True, True, True]])
 LOC, SCALE = _normal_params()
 CASES = {
     "normal": Case(IndependentNormal, (LOC, SCALE), (2,)),
@@ -48,7 +64,13 @@ CASES = {
     "categorical": Case(Categorical, (_logits(),), ()),
     "categorical-probs": Case(lambda p, **o: Categorical(probs=p, **o), (_logits().softmax(-1),), ()),
     "one-hot": Case(OneHotCategorical, (_logits(),), (4,)),
+    "masked": Case(_masked(MaskedCategorical, mask=MASK), (_logits(),), ()),
+    "masked-indices": Case(_masked(MaskedCategorical, indices=torch.tensor([3, 1])), (_logits(),), ()),
+    "masked-one-hot": Case(_masked(MaskedOneHotCategorical, mask=MASK), (_logits(),), (4,)),
+    "ordinal": Case(Ordinal, (_logits(),), ()),
+    "one-hot-ordinal": Case(OneHotOrdinal, (_logits(),), (4,)),
     "delta": Case(Delta, (LOC,), (2,)),
+    "tanh-delta": Case(lambda param, **options: TanhDelta(param, 0.0, 10.0, **options), (LOC,), (2,)),
 }
 
 

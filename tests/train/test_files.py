@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keywork._errors import RunError
@@ -69,6 +69,7 @@ class TestSave:
 
 
 class TestJson:
+    @settings(max_examples=20)  # each waits for the disk
     @given(
         st.dictionaries(st.text(), st.recursive(st.none() | st.floats(allow_nan=False, allow_infinity=False), st.lists))
     )

@@ -10,7 +10,6 @@ from rich.text import Text
 from keywork.cli._progress import Progress
 from keywork.train import Metrics
 
-_SHARE = 0.1
 _AT_LEAST, _AT_MOST = 5.0, 60.0  # seconds between two lines
 
 
@@ -28,17 +27,17 @@ class Lines:
         self._console = console
         self._progress = Progress(total)
         self._last: float | None = None
-        self._share = 0.0
+        self._tenth = 0
 
     def update(self, metrics: Metrics) -> None:
         """Take the numbers of one update."""
         self._progress.add(metrics)
-        now, share = time.monotonic(), self._progress.share
-        if self._last is not None and share < 1.0:
-            waited, moved = now - self._last, share - self._share
-            if waited < _AT_LEAST or (moved < _SHARE and waited < _AT_MOST):
+        now, tenth = time.monotonic(), int(10 * self._progress.share)
+        if self._last is not None and tenth < 10:
+            waited = now - self._last
+            if waited < _AT_LEAST or (tenth == self._tenth and waited < _AT_MOST):
                 return
-        self._last, self._share = now, share
+        self._last, self._tenth = now, tenth
         self._console.print(Text(line(self._progress)), soft_wrap=True)
 
     def end(self) -> None:

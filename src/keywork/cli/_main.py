@@ -20,8 +20,8 @@ usage: keywork COMMAND ...
 Reinforcement learning whose data flow you can see.
 
 commands:
-  train ALGORITHM [OPTIONS]   train a policy; leaves a folder with its weights and a report
-  eval RUN [OPTIONS]          play a trained policy again, from the files of its folder
+  train ALGORITHM [OPTIONS]   train a policy; leaves a folder with a report
+  eval RUN [OPTIONS]          play a trained policy again, from its folder
 
   keywork COMMAND --help      what a command takes
   keywork --version           the version

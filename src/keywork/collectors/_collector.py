@@ -12,10 +12,12 @@ from torch import Tensor
 
 from keywork._errors import UsageError
 from keywork._keys import DONE, IS_INIT, REWARD, TERMINATED, TRUNCATED, Key, next_key
+from keywork.collectors._carried import Carried
 from keywork.collectors._columns import Columns
 from keywork.collectors._meeting import check_meeting
 from keywork.envs import VALID, EpisodeStats, GymEnv, Transition
-from keywork.nn import ExplorationType, TensorDictModuleBase, set_exploration_type
+from keywork.modules import fill_action_specs
+from keywork.nn import ExplorationType, TensorDictModuleBase, set_exploration_type, set_recurrent_mode
 
 
 class Collector:
@@ -24,16 +26,21 @@ class Collector:
     Episodes go on from one batch to the next. A batch holds what the environment shows, everything that the policy
     writes, and under ``"next"`` what each action led to. Every batch has memory of its own.
 
+    What a policy carries (the state of a recurrent module, say) goes from ``("next", key)`` of one step to ``key`` of
+    the following one, and begins each episode as the ``carried_specs`` of the policy's modules say: with zeros.
+
     Args:
         env: where to act.
-        policy: a key module from what the environment shows to the action; None for random actions.
+        policy: a key module from what the environment shows to the action; None for random actions. Those of its
+            exploration modules that have no spec get the environment's.
         frames_per_batch: steps of all environments together in one batch, a multiple of ``env.num_envs``.
         total_frames: after how many frames the iteration ends (with the batch that reaches it); None for never.
         exploration_type: set while the policy acts.
         seed: of the environment's first reset, in place of its own.
 
     Raises:
-        ContractError: the policy reads what the environment does not show, or does not write its action.
+        ContractError: the policy reads what the environment does not show, does not write its action, or carries
+            something of which none of its modules says what it is.
         UsageError: the numbers of frames cannot be.
 
     >>> from torch import nn
@@ -69,6 +76,7 @@ class Collector:
                 f"total_frames={total_frames} is no number of frames: give at least 1, or None for no end."
             )
         if policy is not None:
+            fill_action_specs(policy, {env.action_key: env.action_spec})
             check_meeting(env, policy)
         self.env, self.policy = env, policy
         self.frames_per_batch, self.total_frames = frames_per_batch, total_frames
@@ -81,7 +89,8 @@ class Collector:
         self._action_at = 0 if policy is None else self._writes.index(env.action_key)
         self._following = {key: next_key(key) for key in env.observation_spec}
         self._device = _device_of(policy)
-        self._root: dict[Key, np.ndarray] | None = None  # what is acted on next
+        self._root: dict[Key, Any] | None = None  # what is acted on next: arrays, and tensors of the policy's own
+        self._carried = Carried(policy, env.num_envs)
         self._episodes: list[EpisodeStats] = []
 
     def __iter__(self) -> Iterator[TensorDict]:
@@ -91,17 +100,20 @@ class Collector:
     def collect(self) -> TensorDict:
         """The next batch, whatever ``total_frames`` says."""
         if self._root is None:
-            self._root = {**self.env.begin(self._seed), IS_INIT: np.ones((self.env.num_envs, 1), np.bool_)}
+            is_init = np.ones((self.env.num_envs, 1), np.bool_)
+            self._root = {**self.env.begin(self._seed), IS_INIT: is_init, **self._carried.entries}
         columns = Columns(self.env.num_envs, self._steps)
         for key in (DONE, TERMINATED, TRUNCATED):
             columns.zeros(key, torch.bool, 1)
-        with torch.no_grad(), set_exploration_type(self.exploration_type):
+        with torch.no_grad(), set_exploration_type(self.exploration_type), set_recurrent_mode(False):
             for step in range(self._steps):
-                for entry, array in self._root.items():
-                    columns.put(step, entry, array)
-                reached = self.env.advance(self._act(step, columns, self._root))
+                for entry, value in self._root.items():
+                    columns.put(step, entry, value)
+                outputs = self._act(step, columns, self._root)
+                reached = self.env.advance(outputs[self._action_at])
                 self._store(step, columns, reached)
-                self._root = {**reached.observation, IS_INIT: reached.done}
+                self._carried.advance(outputs, reached.done)
+                self._root = {**reached.observation, IS_INIT: reached.done, **self._carried.entries}
         self.frames += self.frames_per_batch
         return columns.batch()
 
@@ -110,24 +122,21 @@ class Collector:
         ended, self._episodes = self._episodes, []
         return ended
 
-    def _act(self, step: int, columns: Columns, root: dict[Key, np.ndarray]) -> Tensor:
+    def _act(self, step: int, columns: Columns, root: dict[Key, Any]) -> tuple[Any, ...]:
         policy = self.policy
         if policy is None:
             action = self.env.random_action()
             columns.put(step, self.env.action_key, action)
-            return action
+            return (action,)
         if policy.opaque:
-            shown = TensorDict(
-                {key: self._tensor(array) for key, array in root.items()}, batch_size=[self.env.num_envs]
-            )
+            shown = TensorDict({k: self._tensor(value) for k, value in root.items()}, batch_size=[self.env.num_envs])
             done = policy(shown)
             outputs = tuple(done[key] for key in self._writes)
         else:
             outputs = policy.run(*[self._tensor(root.get(key)) for key in self._reads])
         for key, output in zip(self._writes, outputs, strict=True):
-            columns.put(step, key, output if self._device is None else output.cpu())
-        chosen: Tensor = outputs[self._action_at]
-        return chosen
+            columns.put(step, key, output)
+        return outputs
 
     def _store(self, step: int, columns: Columns, reached: Transition) -> None:
         for key, array in reached.next_observation.items():
@@ -140,11 +149,9 @@ class Collector:
             columns.put(step, VALID, np.ones_like(reached.done) if reached.valid is None else reached.valid)
         self._episodes += reached.episodes
 
-    def _tensor(self, array: np.ndarray | None) -> Tensor | None:
-        if array is None:
-            return None
-        tensor = torch.from_numpy(array)
-        return tensor if self._device is None else tensor.to(self._device)
+    def _tensor(self, value: np.ndarray | Tensor | None) -> Tensor | None:
+        tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        return tensor if self._device is None or tensor is None else tensor.to(self._device)
 
 
 _REWARD, _DONE, _TERMINATED, _TRUNCATED = (next_key(key) for key in (REWARD, DONE, TERMINATED, TRUNCATED))

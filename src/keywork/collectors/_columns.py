@@ -40,7 +40,7 @@ class Columns:
         if array is None:
             array = self._allocate(key, value)
         if type(array) is np.ndarray and type(value) is not np.ndarray:
-            value = value.numpy()
+            value = value.cpu().numpy()
         array[:, step] = value
 
     def zeros(self, key: Key, dtype: torch.dtype, *shape: int) -> None:

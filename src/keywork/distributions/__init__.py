@@ -4,15 +4,21 @@ What each exploration type takes from them: RANDOM a draw (``rsample`` where ``h
 ``mode``, MEAN ``mean``, DETERMINISTIC ``deterministic_sample``. All but the first are free of noise and inside the
 support.
 
-===================  =======================  =======================  =====================================
-distribution         MODE                     MEAN                     DETERMINISTIC
-===================  =======================  =======================  =====================================
-IndependentNormal    loc                      loc                      loc
-TanhNormal           highest density          expectation              centre + half · tanh(loc), the median
-Categorical          likeliest index          likeliest index          likeliest index
-OneHotCategorical    likeliest, one-hot       likeliest, one-hot       likeliest, one-hot
-Delta                param                    param                    param
-===================  =======================  =======================  =====================================
+=======================  =======================  =======================  =====================================
+distribution             MODE                     MEAN                     DETERMINISTIC
+=======================  =======================  =======================  =====================================
+IndependentNormal        loc                      loc                      loc
+TanhNormal               highest density          expectation              centre + half · tanh(loc), the median
+TruncatedNormal          loc within the bounds    expectation              expectation
+Categorical              likeliest index          likeliest index          likeliest index
+OneHotCategorical        likeliest, one-hot       likeliest, one-hot       likeliest, one-hot
+MaskedCategorical        likeliest allowed index  likeliest allowed index  likeliest allowed index
+MaskedOneHotCategorical  the same, one-hot        the same, one-hot        the same, one-hot
+Ordinal                  likeliest index          likeliest index          likeliest index
+OneHotOrdinal            likeliest, one-hot       likeliest, one-hot       likeliest, one-hot
+Delta                    param                    param                    param
+TanhDelta                as DETERMINISTIC         as DETERMINISTIC         centre + half · tanh(param)
+=======================  =======================  =======================  =====================================
 """
 
 from . import _kl as _kl
@@ -20,19 +26,31 @@ from ._categorical import Categorical
 from ._delta import Delta
 from ._draw import check_arguments, draw
 from ._independent_normal import IndependentNormal
+from ._masked_categorical import MaskedCategorical
+from ._masked_one_hot_categorical import MaskedOneHotCategorical
 from ._normal_param_extractor import NormalParamExtractor
 from ._one_hot_categorical import OneHotCategorical
+from ._one_hot_ordinal import OneHotOrdinal
+from ._ordinal import Ordinal
 from ._state_independent_scale import AddStateIndependentNormalScale
+from ._tanh_delta import TanhDelta
 from ._tanh_normal import TanhNormal
+from ._truncated_normal import TruncatedNormal
 
 __all__ = [
     "AddStateIndependentNormalScale",
     "Categorical",
     "Delta",
     "IndependentNormal",
+    "MaskedCategorical",
+    "MaskedOneHotCategorical",
     "NormalParamExtractor",
     "OneHotCategorical",
+    "OneHotOrdinal",
+    "Ordinal",
+    "TanhDelta",
     "TanhNormal",
+    "TruncatedNormal",
     "check_arguments",
     "draw",
 ]

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
-from keywork._errors import SpecError
-
-from ._constraints import Constraint, integers
-from ._discrete import DiscreteDistribution
+from ._index_choice import IndexChoice
 
 
-class Categorical(DiscreteDistribution):
+class Categorical(IndexChoice):
     """P(a = k) = softmax(logits)ₖ; a is an int64 index of shape ``[*batch]``.
 
     RANDOM draws; MODE, MEAN and DETERMINISTIC are the likeliest index, a single one also where several tie. (The
@@ -28,25 +22,8 @@ class Categorical(DiscreteDistribution):
     Raises:
         SpecError: both or neither of logits and probs, or a scalar.
 
+    >>> import torch
     >>> dist = Categorical(probs=torch.tensor([0.25, 0.75]))
     >>> dist.mode, dist.log_prob(torch.tensor(0)).exp()
     (tensor(1), tensor(0.2500))
     """
-
-    @property
-    def support(self) -> Constraint:
-        """The integers from 0 to n − 1."""
-        return integers(self.n)
-
-    def _encode(self, index: Tensor) -> Tensor:
-        return index
-
-    def _decode(self, value: Tensor) -> Tensor:
-        if value.dtype is torch.int64:
-            return value
-        if value.is_floating_point() or value.is_complex():
-            raise SpecError(
-                f"Categorical.log_prob cannot score a value of type {value.dtype}: it takes indices of an integer "
-                "type. Store the action as int64, or pass value.long()."
-            )
-        return value.long()

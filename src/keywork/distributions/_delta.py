@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +11,11 @@ from torch.distributions import constraints
 
 from keywork._errors import SpecError
 
-from ._base import NO_SHAPE, ActionDistribution
 from ._constraints import Constraint, real
+from ._point import PointDistribution
 
 
-class Delta(ActionDistribution):
+class Delta(PointDistribution):
     """a = param. Every exploration type, RANDOM too, gives the parameter, and gradients flow through it.
 
     log p(a) is +inf where all of the event equals the parameter within |a − param| ≤ atol + rtol · |param|, and −inf
@@ -40,7 +39,6 @@ class Delta(ActionDistribution):
     """
 
     arg_constraints = {"param": constraints.real}  # noqa: RUF012
-    has_rsample = True
 
     def __init__(
         self,
@@ -53,7 +51,6 @@ class Delta(ActionDistribution):
         validate_args: bool | None = None,
     ) -> None:
         self.param = param if isinstance(param, Tensor) else torch.as_tensor(param)
-        self.atol, self.rtol = atol, rtol
         shape = self.param.shape
         if batch_shape is None and event_shape is None:
             cut = max(len(shape) - 1, 0)
@@ -67,52 +64,12 @@ class Delta(ActionDistribution):
                 f"Delta cannot be built: batch_shape={batch_shape} and event_shape={event_shape} do not make up the "
                 f"shape of the parameter, {list(shape)}. Leave one of the two out."
             )
-        super().__init__(batch, event, validate_args)
+        super().__init__(self.param, (batch, event), (atol, rtol), validate_args)
 
     @property
     def support(self) -> Constraint:
         """Every real value of the event's shape."""
         return real(len(self.event_shape))
-
-    @property
-    def mean(self) -> Tensor:
-        """The parameter."""
-        return self.param
-
-    @property
-    def mode(self) -> Tensor:
-        """The parameter."""
-        return self.param
-
-    @property
-    def deterministic_sample(self) -> Tensor:
-        """The parameter."""
-        return self.param
-
-    @property
-    def variance(self) -> Tensor:
-        """Zero."""
-        return torch.zeros_like(self.param)
-
-    def rsample(self, sample_shape: Sequence[int] = NO_SHAPE, *, generator: torch.Generator | None = None) -> Tensor:
-        """The parameter, expanded to ``[*sample_shape, *batch, *event]``; no randomness is used."""
-        return self.param.expand(*sample_shape, *self.param.shape) if sample_shape else self.param
-
-    def sample(self, sample_shape: Sequence[int] = NO_SHAPE, *, generator: torch.Generator | None = None) -> Tensor:
-        """The same, detached."""
-        return self.rsample(sample_shape).detach()
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """+inf or −inf, of shape ``[..., *batch]``, with no gradient."""
-        # torch.isclose is the same and has no batching rule for vmap.
-        param = self.param.detach()
-        near = (self._checked(value) - param).abs() <= self.atol + self.rtol * param.abs()
-        near = near.flatten(near.ndim - len(self.event_shape)).all(-1) if self.event_shape else near
-        return torch.where(near, math.inf, -math.inf)
-
-    def entropy(self) -> Tensor:
-        """−inf, of shape ``[*batch]``."""
-        return torch.full(self.batch_shape, -math.inf, dtype=self.param.dtype, device=self.param.device)
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Delta:
         """The same distribution over a larger batch; no memory is copied."""

@@ -61,7 +61,7 @@ def _of_torch(dist: Any, kind: str) -> Tensor:
         except NotImplementedError:
             continue
     if not found:
-        problem = f"{type(dist).__name__} has neither a mode nor a mean for the exploration type {kind!r}"
+        problem = f"{type(dist).__name__} has neither a mode nor a mean for the exploration type {str(kind)!r}"
         raise NotImplementedError(f"{problem}: choose 'random', or a distribution that defines one.")
     value, other = found[0], found[-1]
     if not value.is_floating_point():

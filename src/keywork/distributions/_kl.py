@@ -8,23 +8,39 @@ import torch
 from torch import Tensor
 from torch.distributions.kl import register_kl
 
-from ._categorical import Categorical
-from ._delta import Delta
 from ._discrete import DiscreteDistribution
 from ._independent_normal import IndependentNormal
+from ._index_choice import IndexChoice
 from ._location_scale import sum_event
-from ._one_hot_categorical import OneHotCategorical
+from ._one_hot_choice import OneHotChoice
+from ._point import PointDistribution
 from ._tanh_normal import TanhNormal
+from ._truncated_math import energy_at
+from ._truncated_normal import TruncatedNormal
 
 
 def _tanh_tanh(p: TanhNormal, q: TanhNormal) -> Tensor:
     """One bijection maps both normals, which leaves their divergence as it is."""
+    _require_equal_bounds(p, q)
+    return _normal_kl(p, q)
+
+
+def _truncated_truncated(p: TruncatedNormal, q: TruncatedNormal) -> Tensor:
+    """Σ [E_p(E_q − E_p) + log N_q − log N_p], where a density is exp(−E) / N."""
+    _require_equal_bounds(p, q)
+    of_p, of_q = p._mass(), q._mass()
+    energy = energy_at(of_p.offset + (of_p.anchor - of_q.anchor), q._scale, of_q.slope)
+    terms = of_p.average(energy - of_p.energy) + of_q.log_norm - of_p.log_norm
+    return sum_event(terms, p._axes)
+
+
+def _require_equal_bounds(p: TanhNormal | TruncatedNormal, q: TanhNormal | TruncatedNormal) -> None:
     if not (_same(p.low, q.low) and _same(p.high, q.high)):
+        name = type(p).__name__
         raise NotImplementedError(
-            "KL(TanhNormal || TanhNormal) has no closed form for different bounds: "
+            f"KL({name} || {name}) has no closed form for different bounds: "
             f"[{p.low}, {p.high}] and [{q.low}, {q.high}]. Give both the same low and high."
         )
-    return _normal_kl(p, q)
 
 
 def _discrete_discrete(p: DiscreteDistribution, q: DiscreteDistribution) -> Tensor:
@@ -35,9 +51,9 @@ def _discrete_discrete(p: DiscreteDistribution, q: DiscreteDistribution) -> Tens
     return (probability * torch.where(probability > 0.0, log_p - log_q, 0.0)).sum(-1)
 
 
-def _delta_delta(p: Delta, q: Delta) -> Tensor:
-    """Zero where the two parameters are equal, within the tolerance of q, and +inf elsewhere."""
-    return torch.where(q.log_prob(p.param) > 0.0, 0.0, math.inf)
+def _point_point(p: PointDistribution, q: PointDistribution) -> Tensor:
+    """Zero where the two points are equal, within the tolerance of q, and +inf elsewhere."""
+    return torch.where(q.log_prob(p.mode) > 0.0, 0.0, math.inf)
 
 
 def _normal_kl(p: IndependentNormal | TanhNormal, q: IndependentNormal | TanhNormal) -> Tensor:
@@ -56,8 +72,9 @@ def _same(a: Tensor | float, b: Tensor | float) -> bool:
 for _pair, _divergence in (
     (IndependentNormal, _normal_kl),
     (TanhNormal, _tanh_tanh),
-    (Categorical, _discrete_discrete),
-    (OneHotCategorical, _discrete_discrete),
-    (Delta, _delta_delta),
+    (TruncatedNormal, _truncated_truncated),
+    (IndexChoice, _discrete_discrete),
+    (OneHotChoice, _discrete_discrete),
+    (PointDistribution, _point_point),
 ):
     register_kl(_pair, _pair)(_divergence)  # type: ignore[no-untyped-call]

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-from torch.distributions import constraints
-
-from ._base import NO_SHAPE
-from ._constraints import Constraint
-from ._discrete import DiscreteDistribution
-from ._noise import gumbel_argmax
+from ._one_hot_choice import OneHotChoice
 
 
-class OneHotCategorical(DiscreteDistribution):
+class OneHotCategorical(OneHotChoice):
     """P(a = eₖ) = softmax(logits)ₖ; a is an int64 one-hot vector of shape ``[*batch, n]``.
 
     RANDOM draws; MODE, MEAN and DETERMINISTIC are the one-hot vector of the likeliest choice, with a single one also
@@ -36,41 +26,8 @@ class OneHotCategorical(DiscreteDistribution):
     Raises:
         SpecError: both or neither of logits and probs, or a scalar.
 
+    >>> import torch
     >>> dist = OneHotCategorical(logits=torch.zeros(3))
     >>> dist.mode, dist.event_shape
     (tensor([1, 0, 0]), torch.Size([3]))
     """
-
-    _event_dims = 1
-
-    @property
-    def support(self) -> Constraint:
-        """Vectors of one 1 among zeros."""
-        return constraints.one_hot
-
-    @property
-    def variance(self) -> Tensor:
-        """pₖ (1 − pₖ), of each element of the vector around its expectation ``probs``."""
-        p = self.probs
-        return p * (1.0 - p)
-
-    def rsample(self, sample_shape: Sequence[int] = NO_SHAPE, *, generator: torch.Generator | None = None) -> Tensor:
-        """A one-hot draw in floating point with the gradient of ``probs``."""
-        p = self.probs
-        hot = F.one_hot(gumbel_argmax(self._scores.detach(), sample_shape, generator), self.n)
-        # In this order: the difference is exactly zero, and the value stays exactly one-hot.
-        return hot + (p - p.detach())
-
-    def _encode(self, index: Tensor) -> Tensor:
-        return F.one_hot(index, self.n)
-
-    def _decode(self, value: Tensor) -> Tensor:
-        return (value.to(torch.uint8) if value.dtype is torch.bool else value).argmax(-1)
-
-    def _shape_message(self, value: Tensor) -> str:
-        message = super()._shape_message(value)
-        if not value.is_floating_point() and value.shape[value.ndim - len(self.batch_shape) :] == self.batch_shape:
-            return message.rpartition(". ")[0] + (
-                f". It looks like an index: pass torch.nn.functional.one_hot(value, {self.n}), or use Categorical."
-            )
-        return message

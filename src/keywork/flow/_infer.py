@@ -99,17 +99,20 @@ def _on_fakes(module: Any, known: Mapping[Key, Tensor]) -> tuple[dict[Key, Tenso
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with FakeCopyMode(mode):
         trial = copy.deepcopy(module, _own_generators(module))
-    device = _device_of(module)
+    inputs, device = _inputs_of(module, known), _device_of(module)
     with _kept_randomness(), mode:
-        inputs = {key: torch.empty_like(known[key], device=device) for key in module.in_keys if key in known}
-        return _outputs(trial, inputs)
+        return _outputs(trial, {k: torch.empty(v.shape, dtype=v.dtype, device=device) for k, v in inputs.items()})
 
 
 def _on_zeros(module: Any, known: Mapping[Key, Tensor]) -> tuple[dict[Key, Tensor], str]:
-    trial, device = copy.deepcopy(module, _own_generators(module)), _device_of(module)
+    trial = copy.deepcopy(module, _own_generators(module))
+    inputs, device = _inputs_of(module, known), _device_of(module)
     with _kept_randomness():
-        inputs = {key: torch.zeros_like(known[key], device=device) for key in module.in_keys if key in known}
-        return _outputs(trial, inputs)
+        return _outputs(trial, {k: torch.zeros(v.shape, dtype=v.dtype, device=device) for k, v in inputs.items()})
+
+
+def _inputs_of(module: Any, known: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
+    return {key: known[key] for key in module.in_keys if key in known}
 
 
 def _own_generators(module: nn.Module) -> dict[int, Any]:

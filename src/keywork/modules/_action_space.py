@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keywork._errors import SpecError, UsageError
-from keywork.modules._choices import Bits, Choices, OneOf
+from keywork.modules._choices import Bits, Choices, OneHotOf, OneOf
 from keywork.modules._refusal import refusal
 from keywork.modules._several_of import SeveralOf
 from keywork.specs import Categorical, MultiBinary, MultiDiscrete, OneHot, Spec
@@ -25,7 +25,7 @@ def choices_of(owner: str, spec: Spec) -> Choices:
     if isinstance(spec, Categorical):
         return OneOf(owner, spec.n, spec.shape)
     if isinstance(spec, OneHot):
-        return OneOf(owner, spec.n, one_hot=True)
+        return OneHotOf(owner, spec.n)
     if isinstance(spec, MultiDiscrete) and spec.shape.numel():
         return SeveralOf(owner, spec.nvec.flatten().tolist(), spec.shape)
     if isinstance(spec, MultiBinary):
@@ -74,7 +74,9 @@ def choices_named(owner: str, name: str, var_nums: int | Sequence[int] | None = 
         )
     if var_nums is not None:
         return SeveralOf(owner, var_nums, one_hot=known == "mult-one-hot")
-    return Bits(owner) if known == "binary" else OneOf(owner, None, one_hot=known == "one-hot")
+    if known == "one-hot":
+        return OneHotOf(owner, None)
+    return Bits(owner) if known == "binary" else OneOf(owner, None)
 
 
 def form_of(owner: str, action_space: Any, spec: Spec | None, var_nums: Any = None) -> Choices:

@@ -51,7 +51,9 @@ class Annealing(nn.Module):
             raise _refused(owner, problem, f"{name}_end", f"at most {name}_init, {init}", end, fix)
         if not num_steps > 0:
             where, fix = "annealing_num_steps", f"annealing_num_steps=1; {name}_init={end} for no annealing"
-            raise _refused(owner, f"{name} needs frames to go down", where, "a positive number of frames", num_steps, fix)
+            raise _refused(
+                owner, f"{name} needs frames to go down", where, "a positive number of frames", num_steps, fix
+            )
         self.init, self.end, self.num_steps = float(init), float(end), num_steps
         self.register_buffer("value", torch.tensor(self.init))
         self.register_buffer("frames", torch.tensor(0))

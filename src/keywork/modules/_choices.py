@@ -1,13 +1,10 @@
-"""Discrete actions: the best one by its value, a random one, and the form in which it is stored.
-
-Whatever the form of an action, a *pick* says which choice it takes: int64 ``[*B, 1]``, or ``[*B, K, 1]`` for an action
-of K independent choices. (Of a binary action the pick is its bits.)
-"""
+"""Discrete actions in the forms in which they are stored: the best one by its value, and a random one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Size, Tensor, nn
@@ -31,20 +28,16 @@ class Choices(nn.Module):
         self.owner, self.dims = owner, dims
         self.shape = None if shape is None else Size(shape)
 
-    def greedy(self, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The pick of the highest value, a single one of several that tie, and that value, with a last dim of one."""
+    def greedy(self, values: Tensor, mask: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The action of the highest value, one of several that tie, and that value, with a last dimension of one."""
         raise NotImplementedError
 
-    def random(self, batch: Size, mask: Tensor | None, device: torch.device) -> Tensor:
-        """A pick for each element of the batch, uniform among what the mask allows."""
+    def random(self, action: Tensor, mask: Tensor | None) -> Tensor:
+        """As many actions of the same type, uniform among what the mask allows."""
         raise NotImplementedError
 
-    def value_of(self, values: Tensor, picks: Tensor) -> Tensor:
-        """The value of a pick, with a last dimension of one."""
-        raise NotImplementedError
-
-    def encode(self, picks: Tensor, dtype: torch.dtype, count: int = 0) -> Tensor:
-        """The action in the form in which it is stored; ``count`` values there were, where that has to be known."""
+    def value_of(self, values: Tensor, action: Tensor) -> Tensor:
+        """The value of an action, with a last dimension of one."""
         raise NotImplementedError
 
     def batch_of(self, action: Tensor) -> Size:
@@ -54,19 +47,23 @@ class Choices(nn.Module):
             SpecError: its last dimensions are not those of the spec.
         """
         cut = action.ndim - self.dims
-        if cut < 0 or (self.dims and action.shape[cut:] != self.shape):
+        if cut < 0 or action.shape[cut:] != self.shape:
             raise refusal(
                 SpecError,
                 f"{self.owner} cannot explore this action: it has another shape.",
                 where="the action",
                 expected=f"the last dimensions {list(self.shape or ())}",
                 got=shape_of(action),
-                fix="give the spec of the form in which actions are stored: Categorical for indices, OneHot for vectors",
+                fix="the spec of the form in which actions are stored: Categorical for indices, OneHot for vectors",
             )
         return action.shape[:cut]
 
     def require_count(self, values: Tensor, count: int) -> None:
-        """Refuse values of another number than this."""
+        """Refuse values of another number than this.
+
+        Raises:
+            SpecError: their last dimension is another.
+        """
         if values.shape[-1:] != (count,):
             raise refusal(
                 SpecError,
@@ -79,47 +76,77 @@ class Choices(nn.Module):
 
 
 class OneOf(Choices):
-    """One of n choices, stored as an index or as a one-hot vector. Values and masks: ``[*B, *shape, n]``.
+    """One of n choices, stored as an index. Values and masks: ``[*B, *shape, n]``.
 
     Args:
         owner: whose actions these are.
         n: how many choices; None takes as many as there are values.
-        shape: of an index: its elements are independent of each other, each with a value of its own.
-        one_hot: stored as a one-hot vector.
+        shape: the elements are independent of each other, each with a value of its own.
     """
 
-    def __init__(self, owner: str, n: int | None, shape: Sequence[int] = (), *, one_hot: bool = False) -> None:
-        vector = (None if n is None else (n,), 1)
-        super().__init__(owner, *(vector if one_hot else (shape, len(shape))))
-        self.n, self.one_hot = n, one_hot
-        self._inner = Size(() if one_hot else shape)
+    def __init__(self, owner: str, n: int | None, shape: Sequence[int] = ()) -> None:
+        super().__init__(owner, shape, len(shape))
+        self.n = n
 
-    def greedy(self, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The highest value's pick ``[*B, *shape, 1]``, and that value."""
-        if self.n is not None:
+    def greedy(self, values: Tensor, mask: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The index ``[*B, *shape]`` of the highest value, and that value."""
+        if self.n is not None and values.shape[-1] != self.n:
             self.require_count(values, self.n)
         if mask is not None:
-            allowed = require_choice(self.owner, as_mask(self.owner, mask, values.shape))
-            values = values.masked_fill(~allowed, -math.inf)
-        chosen, picks = values.max(-1, keepdim=True)
-        return picks, chosen
+            values = without(self.owner, values, mask)
+        chosen, index = values.max(-1, keepdim=True)
+        index = index.squeeze(-1)
+        return index if dtype is torch.int64 else index.to(dtype), chosen
 
-    def random(self, batch: Size, mask: Tensor | None, device: torch.device) -> Tensor:
-        """Uniform picks ``[*B, *shape, 1]``."""
-        rows, n = batch + self._inner, self.n or 0
+    def random(self, action: Tensor, mask: Tensor | None) -> Tensor:
+        """Uniform indices."""
         if mask is None:
-            return torch.randint(n, (*rows, 1), device=device)
-        return random_allowed(require_choice(self.owner, as_mask(self.owner, mask, Size((*rows, n)))))
+            return torch.randint_like(action, self.n or 0)
+        flags = as_mask(self.owner, mask, Size((*action.shape, self.n or 0)))
+        return random_allowed(require_choice(self.owner, flags)).squeeze(-1).to(action.dtype)
 
-    def value_of(self, values: Tensor, picks: Tensor) -> Tensor:
-        """The values of picks, ``[*B, *shape, 1]``."""
-        return values.gather(-1, picks)
+    def value_of(self, values: Tensor, action: Tensor) -> Tensor:
+        """The values of indices, ``[*B, *shape, 1]``."""
+        return values.gather(-1, action.unsqueeze(-1).long())
 
-    def encode(self, picks: Tensor, dtype: torch.dtype, count: int = 0) -> Tensor:
-        """Indices ``[*B, *shape]``, or vectors ``[*B, n]``."""
-        if self.one_hot:
-            return one_hot(picks, self.n or count).to(dtype)
-        return picks.squeeze(-1).to(dtype)
+
+class OneHotOf(Choices):
+    """One of n choices, stored as a vector with a single one. Values and masks: ``[*B, n]``.
+
+    Args:
+        owner: whose actions these are.
+        n: how many choices; None takes as many as there are values.
+    """
+
+    places: Any
+
+    def __init__(self, owner: str, n: int | None) -> None:
+        super().__init__(owner, None if n is None else (n,), 1)
+        self.n = n
+        self.register_buffer("places", None if n is None else torch.arange(n), persistent=False)
+
+    def greedy(self, values: Tensor, mask: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The vector ``[*B, n]`` of the highest value, and that value."""
+        if self.n is not None and values.shape[-1] != self.n:
+            self.require_count(values, self.n)
+        if mask is not None:
+            values = without(self.owner, values, mask)
+        chosen, index = values.max(-1, keepdim=True)
+        places = self.places
+        places = torch.arange(values.shape[-1], device=values.device) if places is None else places
+        return (index == places).to(dtype), chosen
+
+    def random(self, action: Tensor, mask: Tensor | None) -> Tensor:
+        """Uniform vectors."""
+        if mask is None:
+            index = torch.randint(self.n or 0, (*action.shape[:-1], 1), device=action.device)
+        else:
+            index = random_allowed(require_choice(self.owner, as_mask(self.owner, mask, action.shape)))
+        return torch.eq(index, self.places).to(action.dtype)
+
+    def value_of(self, values: Tensor, action: Tensor) -> Tensor:
+        """The values of the ones, ``[*B, 1]``."""
+        return sum_of_ones(values, action, 1)
 
 
 class Bits(Choices):
@@ -135,36 +162,38 @@ class Bits(Choices):
     def __init__(self, owner: str, shape: Sequence[int] | None = None) -> None:
         super().__init__(owner, shape, 1 if shape is None else len(shape))
 
-    def greedy(self, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def greedy(self, values: Tensor, mask: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """The bits of positive value, and the sum ``[*B, 1]`` of their values."""
-        if self.shape is not None and self.shape:
+        if self.shape:
             self.require_count(values, self.shape[-1])
-        picks = values > 0
+        ones = values > 0
         if mask is not None:
-            picks = picks & as_mask(self.owner, mask, values.shape)
-        return picks, self.value_of(values, picks)
+            ones = ones & as_mask(self.owner, mask, values.shape)
+        return ones.to(dtype), sum_of_ones(values, ones, self.dims)
 
-    def random(self, batch: Size, mask: Tensor | None, device: torch.device) -> Tensor:
+    def random(self, action: Tensor, mask: Tensor | None) -> Tensor:
         """Fair coins, for the bits that may be one."""
-        picks = torch.rand((*batch, *(self.shape or ())), device=device) < 0.5
-        return picks if mask is None else picks & as_mask(self.owner, mask, picks.shape)
+        ones = torch.rand_like(action, dtype=torch.float32) < 0.5
+        return (ones if mask is None else ones & as_mask(self.owner, mask, action.shape)).to(action.dtype)
 
-    def value_of(self, values: Tensor, picks: Tensor) -> Tensor:
+    def value_of(self, values: Tensor, action: Tensor) -> Tensor:
         """The sums of the ones' values, ``[*B, 1]``."""
-        own = values.masked_fill(~picks, 0.0)
-        return own.flatten(-self.dims).sum(-1, keepdim=True) if self.dims else own.unsqueeze(-1)
-
-    def encode(self, picks: Tensor, dtype: torch.dtype, count: int = 0) -> Tensor:
-        """The bits as numbers."""
-        return picks.to(dtype)
+        return sum_of_ones(values, action, self.dims)
 
 
-def one_hot(picks: Tensor, n: int) -> Tensor:
-    """Flags, of picks with a last dimension of one."""
-    return picks == torch.arange(n, device=picks.device)
+def without(owner: str, values: Tensor, mask: Tensor) -> Tensor:
+    """The values, -inf where the mask forbids the choice."""
+    allowed = require_choice(owner, as_mask(owner, mask, values.shape))
+    return values.masked_fill(~allowed, -math.inf)
+
+
+def sum_of_ones(values: Tensor, ones: Tensor, dims: int) -> Tensor:
+    """Σ of the values where there is a one, over the last ``dims`` dimensions, ``[*B, 1]``."""
+    own = values.masked_fill(ones == 0, 0.0)
+    return own.flatten(-dims).sum(-1, keepdim=True) if dims else own.unsqueeze(-1)
 
 
 def random_allowed(mask: Tensor) -> Tensor:
-    """For each row of flags the place of one that is True, each as likely as the others."""
-    lots = torch.rand(mask.shape, device=mask.device)
+    """For each row of flags the place of one that is True, each as likely as the others, ``[*rows, 1]``."""
+    lots = torch.rand_like(mask, dtype=torch.float32)
     return lots.masked_fill(~mask, -1.0).argmax(-1, keepdim=True)

@@ -100,21 +100,17 @@ class EGreedyModule(ExplorationModule):
         choices: Any = self._modules.get("choices")
         if choices is None:
             raise self.without_spec()
-        mask = others[-1] if self._masked else None
-        batch = choices.batch_of(action)
-        picks = choices.random(batch, mask, action.device)
-        coin = torch.rand(batch, device=action.device) < self._strength
-        explored = torch.where(_over(coin, action), choices.encode(picks, action.dtype), action)
+        batch = choices.batch_of(action) if choices.dims else action.shape
+        # One for each element of the batch, with a dimension of one for each of the action's.
+        like = action if not choices.dims else action.new_empty(*batch, *[1] * choices.dims)
+        coin = torch.rand_like(like, dtype=torch.float32) < self._strength
+        explored = torch.where(coin, choices.random(action, others[-1] if self._masked else None), action)
         if len(self._out_keys) == 1:
             return (explored,)
         chosen, values = others[:2]
-        return explored, torch.where(_over(coin, chosen), choices.value_of(values, picks), chosen)
+        true = choices.value_of(values, explored)
+        return explored, torch.where(coin.reshape(*batch, *[1] * (chosen.ndim - len(batch))), true, chosen)
 
     def rest(self, action: Any, *others: Any) -> tuple[Any, ...]:
         """The action, and its value if that is looked after."""
         return (action, *others[: len(self._out_keys) - 1])
-
-
-def _over(coin: Tensor, like: Tensor) -> Tensor:
-    """The coins ``[*B]`` with further dimensions of one behind, to spread over ``like``."""
-    return coin[(..., *[None] * (like.ndim - coin.ndim))]

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from keywork._keys import RECURRENT_STATE
 from keywork.modules._gru_scan import gru_cell, gru_scan
-from keywork.modules._recurrent import RecurrentModule, States, Weights, transformed
+from keywork.modules._recurrent import RecurrentModule, States, transformed
+from keywork.modules._recurrent_layers import Weights
 from keywork.modules._recurrent_setup import KeyChoice, RecurrentOptions
 
 
@@ -69,7 +70,7 @@ class GRUModule(RecurrentModule):
         super().__init__(choice, gru, (input_size, hidden_size, num_layers), options)
 
     def _widths(self) -> tuple[int, ...]:
-        return (self.network.hidden_size,)
+        return (self.layers.hidden_size,)
 
     def _cell(self, weights: Weights, x: Tensor, states: States) -> States:
         cell = gru_cell if transformed() else torch.gru_cell
@@ -80,4 +81,5 @@ class GRUModule(RecurrentModule):
             return self._unrolled(weights, xs, states, resets)
         w_ih, w_hh, b_ih, b_hh, _ = weights
         b_hh = w_hh.new_zeros(len(w_hh)) if b_hh is None else b_hh
-        return (gru_scan(F.linear(xs, w_ih, b_ih), states[0], w_hh, b_hh, resets),)
+        projected = F.linear(xs, w_ih, b_ih).to(w_hh.dtype)  # autocast stops here: errors would grow with every step
+        return (gru_scan(projected, states[0], w_hh, b_hh, resets),)

@@ -190,7 +190,9 @@ _LEAST_VARIANCE = 1e-6
 
 def _check(action_dim: int, state_dim: int, sigma: float, span: tuple[float, float]) -> None:
     if action_dim < 1 or state_dim < 1:
-        raise _refused("action_dim, state_dim", "positive whole numbers", f"{action_dim}, {state_dim}", "gSDEModule(2, 64)")
+        raise _refused(
+            "action_dim, state_dim", "positive whole numbers", f"{action_dim}, {state_dim}", "gSDEModule(2, 64)"
+        )
     if not 0.0 < span[0] <= span[1] < math.inf:
         raise _refused("scale_min, scale_max", "0 < scale_min <= scale_max", f"{span[0]}, {span[1]}", "0.01, 10.0")
     if not 0.0 < sigma < math.inf:

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from keywork._keys import RECURRENT_STATE_C, RECURRENT_STATE_H
 from keywork.modules._lstm_scan import lstm_cell, lstm_scan, output_gate_first
-from keywork.modules._recurrent import RecurrentModule, States, Weights, transformed
+from keywork.modules._recurrent import RecurrentModule, States, transformed
+from keywork.modules._recurrent_layers import Weights
 from keywork.modules._recurrent_setup import KeyChoice, RecurrentOptions
 
 
@@ -74,17 +75,17 @@ class LSTMModule(RecurrentModule):
         super().__init__(choice, lstm, (input_size, hidden_size, num_layers), options)
 
     def _widths(self) -> tuple[int, ...]:
-        return self.network.proj_size or self.network.hidden_size, self.network.hidden_size
+        return self.layers.proj_size or self.layers.hidden_size, self.layers.hidden_size
 
     def _cell(self, weights: Weights, x: Tensor, states: States) -> States:
         if weights.weight_hr is not None or transformed():
             return lstm_cell(x, states[0], states[1], *weights)
-        return torch.lstm_cell(x, states, *weights[:4])
+        return torch.lstm_cell(x, list(states), *weights[:4])
 
     def _scan(self, weights: Weights, xs: Tensor, states: States, resets: Tensor) -> States:
         w_ih, w_hh, b_ih, b_hh, w_hr = weights
         if w_hr is not None or transformed():
             return self._unrolled(weights, xs, states, resets)
         bias = None if b_ih is None or b_hh is None else output_gate_first(b_ih + b_hh)
-        projected = F.linear(xs, output_gate_first(w_ih), bias)
+        projected = F.linear(xs, output_gate_first(w_ih), bias).to(w_hh.dtype)  # autocast stops here: see GRUModule
         return lstm_scan(projected, states[0], states[1], output_gate_first(w_hh), resets)

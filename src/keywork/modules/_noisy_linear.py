@@ -65,11 +65,13 @@ class NoisyLinear(nn.Module):
                 fix="NoisyLinear(64, 2, std_init=0.5)",
             )
         self.in_features, self.out_features, self.std_init = in_features, out_features, float(std_init)
-        options = {"device": device, "dtype": dtype}
-        self.weight_mu = nn.Parameter(torch.empty(out_features, in_features, **options))
-        self.weight_sigma = nn.Parameter(torch.empty_like(self.weight_mu))
-        self.bias_mu = nn.Parameter(torch.empty(out_features, **options)) if bias else None
-        self.bias_sigma = nn.Parameter(torch.empty(out_features, **options)) if bias else None
+
+        def empty(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+
+        self.weight_mu, self.weight_sigma = empty(out_features, in_features), empty(out_features, in_features)
+        self.bias_mu = empty(out_features) if bias else None
+        self.bias_sigma = empty(out_features) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -90,6 +92,7 @@ class NoisyLinear(nn.Module):
         # One element's noise is a product of two vectors, so that its matrix need not be built.
         noise = F.linear(x * noise_in, self.weight_sigma, self.bias_sigma) * noise_out
         return y + noise
+
     def extra_repr(self) -> str:
         """The sizes, for the repr."""
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias_mu is not None}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,23 +12,14 @@ from torch.nn import functional as F
 
 from keywork._errors import ContractError, SpecError, UsageError, shape_of
 from keywork._keys import Key
+from keywork.modules._recurrent_layers import Layers, Weights
 from keywork.modules._recurrent_setup import KeyChoice, network_of
 from keywork.modules._refusal import refusal
 from keywork.nn import TensorDictModuleBase, recurrent_mode
 from keywork.specs import Composite, Unbounded
 
-States = tuple[Tensor, ...]
+States = Sequence[Tensor]
 """h of a GRU, h and c of an LSTM: of one layer ``[N, H]``, over a sequence ``[T, N, H]``."""
-
-
-class Weights(NamedTuple):
-    """The parameters of one layer in one direction, as torch names them."""
-
-    weight_ih: Tensor
-    weight_hh: Tensor
-    bias_ih: Tensor | None
-    bias_hh: Tensor | None
-    weight_hr: Tensor | None
 
 
 def transformed() -> bool:
@@ -64,15 +55,8 @@ class RecurrentModule(TensorDictModuleBase):
         optional, carried = (states, none) if network.bidirectional else (none, states)
         super().__init__(in_keys, out_keys, optional_keys=optional, carries=carried)
         self._child = self.kind.__name__.lower()
-        self.add_module(self._child, network)
-        self._directions = 1 + network.bidirectional
-        names = [
-            [f"{name}_l{layer}{suffix}" for name in Weights._fields]
-            for layer in range(network.num_layers)
-            for suffix in ("", "_reverse")[: self._directions]
-        ]
-        self._names = [[name if hasattr(network, name) else None for name in of_layer] for of_layer in names]
-        self._shapes = [(len(names), width) for width in self._widths()]
+        self.add_module(self._child, Layers(network))
+        self._shapes = [(len(self.layers), width) for width in self._widths()]
 
     @abstractmethod
     def _widths(self) -> tuple[int, ...]:
@@ -87,9 +71,9 @@ class RecurrentModule(TensorDictModuleBase):
         """One layer over a sequence ``[T, N, F]``; before the steps in ``resets [T, N, 1]`` the states are zero."""
 
     @property
-    def network(self) -> Any:
-        """Torch's module."""
-        return self._modules[self._child]
+    def layers(self) -> Layers:
+        """The parameters, which are torch's."""
+        return self._modules[self._child]  # type: ignore[return-value]
 
     @property
     def is_init_key(self) -> Key:
@@ -99,91 +83,89 @@ class RecurrentModule(TensorDictModuleBase):
     @property
     def carried_specs(self) -> Composite:
         """What each carried state holds, zeros to begin with: ``[layers, H]``. Nothing, if bidirectional."""
-        weight = self.network.weight_hh_l0
+        weight = self.layers[0].weight_hh
         specs = [Unbounded(shape, dtype=weight.dtype, device=weight.device) for shape in self._shapes]
         return Composite(dict(zip(self._carries, specs, strict=False)))
 
     @property
     def label(self) -> str:
         """``GRUModule (4 -> 64)``."""
-        return f"{type(self).__name__} ({self.network.input_size} -> {self._shapes[0][1]})"
+        return f"{type(self).__name__} ({self.layers.input_size} -> {self._shapes[0][1]})"
 
     def compute(self, *inputs: Any) -> tuple[Tensor, ...]:
         """What comes out and the states: of a step, or of a sequence under :func:`~keywork.nn.set_recurrent_mode`."""
         value, *states, is_init = inputs
         batch = value.shape[:-1]
+        shapes = [(*batch, *shape) for shape in self._shapes]
         if self._optional:
-            pairs = zip(states, self._shapes, strict=True)
-            states = [value.new_zeros(*batch, *shape) if state is None else state for state, shape in pairs]
-        self._check(batch, value, states, is_init)
+            pairs = zip(states, shapes, strict=True)
+            states = [value.new_zeros(shape) if state is None else state for state, shape in pairs]
+        if (
+            value.shape[-1] != self.layers.input_size
+            or is_init.dtype is not torch.bool
+            or is_init.shape not in ((*batch, 1), batch)
+            or [state.shape for state in states] != shapes
+        ):
+            raise self._misfit(value, states, is_init)
         return self._sequence(value, states, is_init) if recurrent_mode() else self._step(value, states, is_init)
 
-    def _step(self, value: Tensor, states: list[Tensor], is_init: Tensor) -> tuple[Tensor, ...]:
-        batch = value.shape[:-1]
-        if self._directions == 2:
+    def _step(self, value: Tensor, states: Sequence[Tensor], is_init: Tensor) -> tuple[Tensor, ...]:
+        layers, batch = self.layers, value.shape[:-1]
+        if layers.directions == 2:
             raise self._no_step()
-        if len(batch) != 1:
-            value, states = value.reshape(-1, value.shape[-1]), [s.reshape(-1, *s.shape[-2:]) for s in states]
+        if layers.num_layers == len(batch) == 1:  # the common case, at two thirds of the price
+            reset = is_init if is_init.ndim == 2 else is_init.unsqueeze(1)
+            single = self._cell(layers[0], value, [torch.where(reset, 0.0, s.squeeze(1)) for s in states])
+            return single[0], *[torch.stack([state], 1) for state in single]
+        x = value.reshape(-1, value.shape[-1])
         reset = is_init.reshape(-1, 1, 1)
-        before = zip(*[torch.where(reset, 0.0, state).unbind(1) for state in states], strict=True)
-        after = []
-        for layer, states_of_layer in enumerate(before):
-            after.append(self._cell(self._weights(layer), self._dropped(value, layer), states_of_layer))
-            value = after[-1][0]
+        before = [torch.where(reset, 0.0, s.reshape(-1, *s.shape[-2:])).unbind(1) for s in states]
+        after: list[States] = []
+        for index, states_of_layer in enumerate(zip(*before, strict=True)):
+            x = F.dropout(x, layers.dropout, self.training) if index else x
+            after.append(self._cell(layers[index], x, states_of_layer))
+            x = after[-1][0]
         # Stacked, no state shares memory with what comes out, which the next module may change in place.
-        outputs = (value, *[torch.stack(layers, 1) for layers in zip(*after, strict=True)])
-        return outputs if len(batch) == 1 else tuple([x.reshape(*batch, *x.shape[1:]) for x in outputs])
+        outputs = (x, *[torch.stack(of_layers, 1) for of_layers in zip(*after, strict=True)])
+        return tuple([x.reshape(*batch, *x.shape[1:]) for x in outputs])
 
-    def _sequence(self, value: Tensor, states: list[Tensor], is_init: Tensor) -> tuple[Tensor, ...]:
-        batch = value.shape[:-1]
+    def _sequence(self, value: Tensor, states: Sequence[Tensor], is_init: Tensor) -> tuple[Tensor, ...]:
+        layers, batch = self.layers, value.shape[:-1]
         if len(batch) < 2:
             raise self._no_rows(batch)
         xs = value.reshape(-1, *value.shape[-2:]).transpose(0, 1)
         resets = is_init.reshape(-1, batch[-1], 1).transpose(0, 1)
         first = [state[..., 0, :, :].reshape(-1, *state.shape[-2:]).unbind(1) for state in states]
-        initial = list(zip(*first, strict=True))
         after: list[States] = []
-        for layer in range(self.network.num_layers):
-            xs = self._dropped(xs, layer)
-            for index in range(layer * self._directions, (layer + 1) * self._directions):
-                scan = self._scan if index % self._directions == 0 else self._reversed_scan
-                after.append(scan(self._weights(index), xs, initial[index], resets))
-            xs = torch.cat([states[0] for states in after[-2:]], -1) if self._directions == 2 else after[-1][0]
-        following = [torch.stack(layers, 2) for layers in zip(*after, strict=True)]
+        for index, initial in enumerate(zip(*first, strict=True)):
+            layer, backwards = divmod(index, layers.directions)
+            if layer and not backwards:
+                xs = torch.cat([states[0] for states in after[-layers.directions :]], -1)
+                xs = F.dropout(xs, layers.dropout, self.training)
+            after.append((self._reversed_scan if backwards else self._scan)(layers[index], xs, initial, resets))
+        xs = torch.cat([states[0] for states in after[-layers.directions :]], -1)
+        following = [torch.stack(of_layers, 2) for of_layers in zip(*after, strict=True)]
         return tuple([x.transpose(0, 1).reshape(*batch, *x.shape[2:]) for x in (xs, *following)])
 
     def _reversed_scan(self, weights: Weights, xs: Tensor, states: States, resets: Tensor) -> States:
         # Backwards, a piece begins where forwards the following one does; the last piece, with what the row stores.
         resets = resets.roll(-1, 0).flip(0)
-        return tuple([state.flip(0) for state in self._scan(weights, xs.flip(0), states, resets)])
+        return [state.flip(0) for state in self._scan(weights, xs.flip(0), states, resets)]
 
     def _unrolled(self, weights: Weights, xs: Tensor, states: States, resets: Tensor) -> States:
         """:meth:`_scan`, cell by cell."""
         history = []
         for x, reset in zip(xs.unbind(), resets.unbind(), strict=True):
-            states = self._cell(weights, x, tuple([torch.where(reset, 0.0, state) for state in states]))
+            states = self._cell(weights, x, [torch.where(reset, 0.0, state) for state in states])
             history.append(states)
-        return tuple([torch.stack(steps) for steps in zip(*history, strict=True)])
+        return [torch.stack(steps) for steps in zip(*history, strict=True)]
 
-    def _weights(self, index: int) -> Weights:
-        network = self.network
-        found: list[Any] = [None if name is None else getattr(network, name) for name in self._names[index]]
-        return Weights(*found)
-
-    def _dropped(self, x: Tensor, layer: int) -> Tensor:
-        rate = self.network.dropout
-        return F.dropout(x, rate, self.training) if layer and rate else x
-
-    def _check(self, batch: torch.Size, value: Tensor, states: Sequence[Tensor], is_init: Tensor) -> None:
-        fits = value.shape[-1] == self.network.input_size and is_init.dtype is torch.bool
-        fits = fits and (is_init.shape == (*batch, 1) or is_init.shape == batch)
-        if fits and all(state.shape == (*batch, *shape) for state, shape in zip(states, self._shapes, strict=True)):
-            return
-        lead = ", ".join(map(str, batch))
-        trails = [(self.network.input_size,), *self._shapes, (1,)]
+    def _misfit(self, value: Tensor, states: Sequence[Tensor], is_init: Tensor) -> SpecError:
+        lead = ", ".join(map(str, value.shape[:-1]))
+        trails = [(self.layers.input_size,), *self._shapes, (1,)]
         wanted = [f"{key!r} [{', '.join([lead, *map(str, t)])}]" for key, t in zip(self._in_keys, trails, strict=True)]
         given = zip(self._in_keys, (value, *states, is_init), strict=True)
-        raise refusal(
+        return refusal(
             SpecError,
             f"{self.label} cannot run: its inputs do not fit together.",
             where="a sequence [*B, T]" if recurrent_mode() else "a step [*B]",

@@ -8,14 +8,15 @@ from collections.abc import Sequence
 import torch
 from torch import Size, Tensor
 
-from keywork.modules._choices import Choices, one_hot, random_allowed
+from keywork.modules._choices import Choices, random_allowed, sum_of_ones
 from keywork.modules._mask import as_mask, require_choice
 
 
 class SeveralOf(Choices):
     """K choices at once, stored as K indices or as K one-hot vectors in a row. Values and masks: ``[*B, Σ n_k]``.
 
-    The value of an action is the sum of those of its choices.
+    The value of an action is the sum of those of its choices. Inside, choices are rows of one table ``[K, widest]``, of
+    which shorter ones are filled up.
 
     Args:
         owner: whose actions these are.
@@ -24,66 +25,69 @@ class SeveralOf(Choices):
         one_hot: stored as one-hot vectors.
     """
 
-    _where: Tensor
-    _valid: Tensor
-    _kept: Tensor
-    _sizes: Tensor
+    sizes: Tensor
+    valid: Tensor
+    where: Tensor
+    kept: Tensor
 
     def __init__(
         self, owner: str, sizes: Sequence[int] | int, shape: Sequence[int] | None = None, *, one_hot: bool = False
     ) -> None:
         known = None if isinstance(sizes, int) else tuple(sizes)
-        vector = (None if known is None else (sum(known),), 1)
-        arranged = shape if shape is not None or known is None else (len(known),)
-        super().__init__(owner, *(vector if one_hot else (arranged, 1 if arranged is None else len(arranged))))
-        self.one_hot, self.total = one_hot, None if known is None else sum(known)
+        total = None if known is None else sum(known)
+        arranged = tuple(shape) if shape is not None else None if known is None else (len(known),)
+        flat = (None if total is None else (total,), 1)
+        super().__init__(owner, *(flat if one_hot else (arranged, 1 if arranged is None else len(arranged))))
+        self.one_hot, self.total = one_hot, total
         self.widest = sizes if isinstance(sizes, int) else max(sizes)
         self.equal = known is None or len(set(known)) == 1
         if known is not None:
-            counts = torch.tensor(known)
-            valid = torch.arange(self.widest) < counts.unsqueeze(-1)
-            self.register_buffer("_sizes", counts.unsqueeze(-1), persistent=False)
-            self.register_buffer("_valid", valid, persistent=False)
-            self.register_buffer("_where", (valid.flatten().cumsum(0) - 1).view_as(valid), persistent=False)
-            self.register_buffer("_kept", valid.flatten().nonzero().squeeze(-1), persistent=False)
+            counts = torch.tensor(known).unsqueeze(-1)
+            valid = torch.arange(self.widest) < counts
+            self.register_buffer("sizes", counts, persistent=False)
+            self.register_buffer("valid", valid, persistent=False)
+            self.register_buffer("kept", valid.flatten().nonzero().squeeze(-1), persistent=False)
+            self.register_buffer("where", (valid.flatten().cumsum(0) - 1).view_as(valid), persistent=False)
 
-    def greedy(self, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The pick ``[*B, K, 1]`` of each choice's highest value, and the sum ``[*B, 1]`` of these."""
-        rows = self._split(values, -math.inf)
+    def greedy(self, values: Tensor, mask: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The action of each choice's highest value, and the sum ``[*B, 1]`` of these."""
+        rows = self._rows(values, -math.inf)
         if mask is not None:
-            allowed = self._split(as_mask(self.owner, mask, values.shape), False)
+            allowed = self._rows(as_mask(self.owner, mask, values.shape), False)
             rows = rows.masked_fill(~require_choice(self.owner, allowed), -math.inf)
-        best, picks = rows.max(-1, keepdim=True)
-        return picks, best.sum(-2)
+        best, index = rows.max(-1, keepdim=True)
+        return self._stored(index, dtype), best.sum(-2)
 
-    def random(self, batch: Size, mask: Tensor | None, device: torch.device) -> Tensor:
-        """Uniform and independent picks ``[*B, K, 1]``."""
+    def random(self, action: Tensor, mask: Tensor | None) -> Tensor:
+        """Uniform and independent choices."""
+        batch = self.batch_of(action)
         if mask is not None:
             flags = as_mask(self.owner, mask, Size((*batch, self.total or 0)))
-            return random_allowed(require_choice(self.owner, self._split(flags, False)))
-        sizes = self._sizes.to(device)
-        # Below 1 all the same, the product is rounded up to the size in rare cases.
-        picks = (torch.rand((*batch, *sizes.shape), device=device) * sizes).long()
-        return torch.minimum(picks, sizes - 1)
+            return self._stored(random_allowed(require_choice(self.owner, self._rows(flags, False))), action.dtype)
+        lots = torch.rand((*batch, *self.sizes.shape), device=action.device)
+        # Below 1 as the lots are, the product is rounded up to the size itself in rare cases.
+        return self._stored(torch.minimum((lots * self.sizes).long(), self.sizes - 1), action.dtype)
 
-    def value_of(self, values: Tensor, picks: Tensor) -> Tensor:
-        """The sums of the picks' values, ``[*B, 1]``."""
-        return self._split(values, -math.inf).gather(-1, picks).sum(-2)
-
-    def encode(self, picks: Tensor, dtype: torch.dtype, count: int = 0) -> Tensor:
-        """Indices ``[*B, *shape]``, or vectors ``[*B, Σ n_k]``."""
+    def value_of(self, values: Tensor, action: Tensor) -> Tensor:
+        """The sums of the values of what was chosen, ``[*B, 1]``."""
         if self.one_hot:
-            vectors = one_hot(picks, self.widest).flatten(-2)
-            return (vectors if self.equal else vectors[..., self._kept]).to(dtype)
-        index = picks.squeeze(-1).to(dtype)
-        return index if self.shape is None or self.dims == 1 else index.unflatten(-1, self.shape)
+            return sum_of_ones(values, action, 1)
+        index = action.long().reshape(*self.batch_of(action), -1, 1)
+        return self._rows(values, -math.inf).gather(-1, index).sum(-2)
 
-    def _split(self, values: Tensor, filler: float) -> Tensor:
-        """One row a choice, ``[*B, K, widest]``; shorter rows are filled up."""
-        if self.total is not None:
-            self.require_count(values, self.total)
-        elif values.shape[-1] % self.widest:
-            self.require_count(values, math.ceil(values.shape[-1] / self.widest) * self.widest)
+    def _rows(self, flat: Tensor, filler: float) -> Tensor:
+        """``[*B, Σ n_k]`` as ``[*B, K, widest]``."""
+        count = math.ceil(flat.shape[-1] / self.widest) * self.widest if self.total is None else self.total
+        self.require_count(flat, count)
         if self.equal:
-            return values.unflatten(-1, (-1, self.widest))
-        return values[..., self._where].masked_fill(~self._valid, filler)
+            return flat.reshape(*flat.shape[:-1], -1, self.widest)
+        return flat[..., self.where].masked_fill(~self.valid, filler)
+
+    def _stored(self, index: Tensor, dtype: torch.dtype) -> Tensor:
+        """Indices ``[*B, K, 1]`` in the form of an action."""
+        batch = index.shape[:-2]
+        if not self.one_hot:
+            return index.reshape(*batch, *(index.shape[-2:-1] if self.shape is None else self.shape)).to(dtype)
+        table = index == torch.arange(self.widest, device=index.device)
+        flat = table.flatten(-2)
+        return (flat if self.equal else flat[..., self.kept]).to(dtype)

@@ -37,12 +37,7 @@ class WrapModule(TensorDictModuleBase):
     """
 
     def __init__(
-        self,
-        func: Callable[[Any], Any],
-        *,
-        inplace: bool = False,
-        in_keys: Any = None,
-        out_keys: Any = None,
+        self, func: Callable[[Any], Any], *, inplace: bool = False, in_keys: Any = None, out_keys: Any = None
     ) -> None:
         if isinstance(func, type) or not callable(func):
             problem = f"func is {describe(func)}, which cannot be called on a TensorDict."
@@ -100,7 +95,9 @@ class as_tensordict_module:  # noqa: N801  (used as a decorator)
 
     def __call__(self, function: Callable[..., Any]) -> FunctionModule:
         """The key module."""
-        return update_wrapper(FunctionModule(function, self.in_keys, self.out_keys), function, updated=())
+        module = FunctionModule(function, self.in_keys, self.out_keys)
+        update_wrapper(module, function, updated=())
+        return module
 
 
 class FunctionModule(TensorDictModule):

@@ -75,7 +75,7 @@ class TensorDictModuleBase(nn.Module):
         if twice:
             problem = f"out_keys names {listed(twice)} more than once."
             fix = "give each output its own key, or '_' for one to drop."
-            raise ContractError(self.label, [Finding("duplicate-key", problem, f"out_keys={list(out_keys)}", fix)])
+            raise ContractError(type(self).__name__, [Finding("duplicate-key", problem, f"{out_keys=}", fix)])
         self._in_keys = in_keys + tuple(key for key in self._optional if key not in in_keys)
         self._out_keys, self._selected = out_keys, None
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from keywork._errors import ContractError, Finding
-from keywork._keys import ADVANTAGE, DONE, REWARD, STATE_VALUE, TERMINATED, VALUE_TARGET, listed, next_key
+from keywork._keys import ADVANTAGE, DONE, REWARD, STATE_VALUE, TERMINATED, VALUE_TARGET, Key, listed, next_key
 from keywork.functional import generalized_advantage, normalize
-from keywork.nn import TensorDictModuleBase
+from keywork.nn import TensorDictModuleBase, set_recurrent_mode
 
 
 class GAE(TensorDictModuleBase):
@@ -18,6 +18,9 @@ class GAE(TensorDictModuleBase):
 
     Values bootstrap through ``truncated`` and stop at ``terminated``; no advantage crosses the end of an episode or of
     the batch (see :func:`~keywork.functional.generalized_advantage`). Nothing here has a gradient.
+
+    A recurrent critic runs along time, from the state that is stored at each row's first step. The value of
+    ``("next", "observation")`` is one step further from the state after the step, also where an episode is cut off.
 
     Args:
         gamma: discount.
@@ -39,25 +42,38 @@ class GAE(TensorDictModuleBase):
     ) -> None:
         if STATE_VALUE not in value_network.out_keys:
             raise ContractError(type(self).__name__, [_no_value(value_network)])
-        observed = value_network.in_keys
-        followed = [next_key(key) for key in (*observed, REWARD, DONE, TERMINATED)]
+        observed, writes = value_network.in_keys, value_network.out_keys
+        # Of a recurrent critic: where its state after a step is, and which flags say that its state does not count.
+        after = {key: writes.index(next_key(key)) for key in value_network.contract.carries}
+        flags = [part.is_init_key for part in value_network.modules() if hasattr(part, "is_init_key")]
+        followed = [next_key(key) for key in (*observed, REWARD, DONE, TERMINATED) if key not in (*after, *flags)]
         super().__init__([*observed, *followed], [ADVANTAGE, VALUE_TARGET, STATE_VALUE])
         self.gamma, self.lmbda, self.average_gae = gamma, lmbda, average_gae
-        self.value_network = value_network
+        self.value_network, self._value_at = value_network, writes.index(STATE_VALUE)
+        self._observed, self._after, self._flags = observed, after, flags
 
     @torch.no_grad()
     def compute(self, *inputs: Any) -> tuple[Any, ...]:
         """Values of both ends of every step, then the recursion."""
-        *states, reward_t, done_t, terminated_t = inputs
-        half = len(states) // 2
-        v_t, v_tp1 = self._value(states[:half]), self._value(states[half:])
+        held = dict(zip(self._in_keys, inputs, strict=True))
+        reward_t, done_t, terminated_t = inputs[-3:]
+        with set_recurrent_mode(True):
+            outputs = self.value_network.run(*inputs[: len(self._observed)])
+        with set_recurrent_mode(False):
+            v_tp1 = self.value_network.run(*self._one_step_on(held, outputs))[self._value_at]
+        v_t = outputs[self._value_at]
         advantage_t, target_t = generalized_advantage(
             reward_t, v_t, v_tp1, terminated_t, done_t, gamma=self.gamma, lmbda=self.lmbda
         )
         return normalize(advantage_t) if self.average_gae else advantage_t, target_t, v_t
 
-    def _value(self, states: Sequence[Any]) -> Any:
-        return self.value_network.run(*states)[self.value_network.out_keys.index(STATE_VALUE)]
+    def _one_step_on(self, held: Mapping[Key, Any], outputs: Sequence[Any]) -> Iterator[Any]:
+        """What the critic reads there: its state after the step, even where an episode ends."""
+        for key in self._observed:
+            if key in self._after:
+                yield outputs[self._after[key]]
+            else:
+                yield torch.zeros_like(held[key]) if key in self._flags else held[next_key(key)]
 
 
 def _no_value(network: TensorDictModuleBase) -> Finding:

@@ -9,7 +9,7 @@ from torch import Tensor
 from keywork._errors import ContractError, Finding
 from keywork._keys import ADVANTAGE, STATE_VALUE, VALUE_TARGET, Key, listed, unique
 from keywork.functional import approximate_kl, clip_fraction, clipped_surrogate, normalize, value_loss
-from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
+from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase, set_recurrent_mode
 
 
 class ClipPPOLoss(TensorDictModuleBase):
@@ -27,6 +27,8 @@ class ClipPPOLoss(TensorDictModuleBase):
         normalize_advantage: standardise the advantages of each call.
         loss_critic_type: ``"l2"`` or ``"smooth_l1"``.
         clip_value: PPO's value clipping at this distance from the collected ``"state_value"``, if given.
+
+    Recurrent networks run over sequences: the last dimension of a batch ``[*B, T]`` is time.
 
     Writes the losses, and without gradient ``entropy``, ``kl_approx`` and ``clip_fraction``: numbers for the whole
     batch, so a call on a TensorDict returns a new one without batch dimensions.
@@ -78,11 +80,12 @@ class ClipPPOLoss(TensorDictModuleBase):
         action, old_log_prob, advantage, target, *old_value = inputs[self._num_states :]
         if self.normalize_advantage:
             advantage = normalize(advantage)
-        dist = self.actor.dist_of(*[inputs[i] for i in self._for_actor])
+        with set_recurrent_mode(True):
+            dist = self.actor.dist_of(*[inputs[i] for i in self._for_actor])
+            value = self.critic.run(*[inputs[i] for i in self._for_critic])[self._value_at]
         terms = clipped_surrogate(
             dist.log_prob(action), old_log_prob, advantage.squeeze(-1), clip_epsilon=self.clip_epsilon
         )
-        value = self.critic.run(*[inputs[i] for i in self._for_critic])[self._value_at]
         loss = value_loss(
             value,
             target,

@@ -1,0 +1,51 @@
+"""What a policy carries from step to step, and what it begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from keywork._keys import Key, next_key
+from keywork.nn import TensorDictModuleBase
+from keywork.specs import Spec
+
+
+def specs_of_carried(policy: TensorDictModuleBase) -> dict[Key, Spec]:
+    """The specs of those carried keys of which a module of the policy says it, by a property ``carried_specs``."""
+    said: dict[Key, Spec] = {}
+    for part in policy.modules():  # the outer ones first, which may carry more than what they are made of
+        said = {**dict(getattr(part, "carried_specs", {}).items()), **said}
+    return {key: said[key] for key in policy.contract.carries if key in said}
+
+
+class Carried:
+    """The carried entries of the step that comes next: the policy's own, and in a new episode those it begins with.
+
+    Args:
+        policy: what carries them; None carries nothing.
+        num_envs: rows.
+    """
+
+    def __init__(self, policy: TensorDictModuleBase | None, num_envs: int) -> None:
+        specs = {} if policy is None else specs_of_carried(policy)
+        self._beginning: dict[Key, Tensor] = {key: spec.zero(num_envs) for key, spec in specs.items()}
+        writes: list[Key] = [] if policy is None else policy.out_keys
+        self._places = {key: writes.index(next_key(key)) for key in specs}
+        self.entries = dict(self._beginning)
+
+    def advance(self, outputs: Sequence[Any], done: Any) -> None:
+        """Go on with what the policy has written, but for the rows in which an episode is over.
+
+        Args:
+            outputs: in the order of the policy's out_keys.
+            done: numpy bool ``[num_envs, 1]``.
+        """
+        for key, place in self._places.items():
+            after, beginning = outputs[place], self._beginning[key]
+            if done.any():
+                over = torch.from_numpy(done).to(after.device).reshape(-1, *[1] * (after.ndim - 1))
+                after = torch.where(over, beginning, after)
+            self.entries[key] = after

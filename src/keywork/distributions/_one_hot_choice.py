@@ -1,0 +1,54 @@
+"""Choices that are given as a one-hot vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import constraints
+
+from ._base import NO_SHAPE
+from ._constraints import Constraint
+from ._discrete import DiscreteDistribution
+from ._noise import gumbel_argmax
+
+
+class OneHotChoice(DiscreteDistribution):
+    """The abstract base of distributions over one-hot vectors: a value is an int64 vector of shape ``[*batch, n]``."""
+
+    _event_dims = 1
+
+    @property
+    def support(self) -> Constraint:
+        """Vectors of one 1 among zeros."""
+        return constraints.one_hot
+
+    @property
+    def variance(self) -> Tensor:
+        """pₖ (1 − pₖ), of each element of the vector around its expectation ``probs``."""
+        p = self.probs
+        return p * (1.0 - p)
+
+    def rsample(self, sample_shape: Sequence[int] = NO_SHAPE, *, generator: torch.Generator | None = None) -> Tensor:
+        """A one-hot draw in floating point with the gradient of ``probs``."""
+        p = self.probs
+        hot = F.one_hot(gumbel_argmax(self._scores.detach(), sample_shape, generator), self.n)
+        # In this order: the difference is exactly zero, and the value stays exactly one-hot.
+        return hot + (p - p.detach())
+
+    def _encode(self, index: Tensor) -> Tensor:
+        return F.one_hot(index, self.n)
+
+    def _decode(self, value: Tensor) -> Tensor:
+        return (value.to(torch.uint8) if value.dtype is torch.bool else value).argmax(-1)
+
+    def _shape_message(self, value: Tensor) -> str:
+        message = super()._shape_message(value)
+        if not value.is_floating_point() and value.shape[value.ndim - len(self.batch_shape) :] == self.batch_shape:
+            sibling = type(self).__name__.replace("OneHot", "")
+            return message.rpartition(". ")[0] + (
+                f". It looks like an index: pass torch.nn.functional.one_hot(value, {self.n}), or use {sibling}."
+            )
+        return message

@@ -1,0 +1,180 @@
+"""Policies that act greedily on a network of action values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict, Unpack
+
+from torch import Tensor
+
+from keywork._errors import Finding
+from keywork._keys import ACTION, OBSERVATION, as_key, as_keys, listed
+from keywork.modules._action_space import ACTION_VALUE, CHOSEN_ACTION_VALUE
+from keywork.modules._distributional_q_value import DistributionalQValueModule
+from keywork.modules._q_value import QValueModule
+from keywork.modules._refusal import require_known
+from keywork.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential
+
+
+class QValueOptions(TypedDict, total=False):
+    """The less common options of a :class:`QValueActor`.
+
+    Attributes:
+        action_key: where the action is written; ``"action"`` if left out.
+        chosen_action_value_key: where its value is; ``"chosen_action_value"`` if left out.
+        var_nums: see :class:`QValueModule`.
+    """
+
+    action_key: Any
+    chosen_action_value_key: Any
+    var_nums: Any
+
+
+class DistributionalOptions(TypedDict, total=False):
+    """The less common options of a :class:`DistributionalQValueActor`.
+
+    Attributes:
+        action_key: where the action is written; ``"action"`` if left out.
+        var_nums: see :class:`QValueModule`.
+        make_log_softmax: whether the network's outputs are logits, which is so if left out.
+    """
+
+    action_key: Any
+    var_nums: Any
+    make_log_softmax: bool
+
+
+class QValueActor(TensorDictSequential):
+    """A network of action values, and the action of the highest one: see :class:`QValueModule`.
+
+    It draws nothing: :class:`EGreedyModule` after it explores.
+
+    Args:
+        module: from ``in_keys`` to a value for each choice; or a key module that writes these values.
+        in_keys: what the network reads, ``["observation"]`` if left out; a key module says so itself.
+        spec: what an action is, a spec or a Gymnasium space, or a Composite that has it.
+        action_space: in place of a spec, see :class:`QValueModule`.
+        action_value_key: the values, ``"action_value"`` if left out.
+        action_mask_key: a mask of what is allowed.
+        options: see :class:`QValueOptions`.
+
+    Raises:
+        ContractError: the key module does not write the values, or reads other keys than ``in_keys``.
+        UsageError: no action space or two, or a name that is none.
+        SpecError: the actions are not discrete.
+
+    >>> from torch import nn
+    >>> from keywork.modules import EGreedyModule
+    >>> from keywork.specs import Categorical
+    >>> actor = QValueActor(nn.Linear(4, 2), spec=Categorical(2))
+    >>> actor.out_keys
+    ['action_value', 'action', 'chosen_action_value']
+    >>> policy = TensorDictSequential(actor, EGreedyModule(Categorical(2)))
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        *,
+        in_keys: Any = None,
+        spec: Any = None,
+        action_space: Any = None,
+        action_value_key: Any = None,
+        action_mask_key: Any = None,
+        **options: Unpack[QValueOptions],
+    ) -> None:
+        require_known(type(self).__name__, options, QValueOptions.__annotations__)
+        values = as_key(ACTION_VALUE if action_value_key is None else action_value_key)
+        chosen = options.get("chosen_action_value_key", CHOSEN_ACTION_VALUE)
+        out_keys = [options.get("action_key", ACTION), values, chosen]
+        head = QValueModule(action_space, values, action_mask_key, out_keys, options.get("var_nums"), spec)
+        self._asked = None if in_keys is None else list(as_keys(in_keys))
+        super().__init__(_network(module, self._asked, values), head)
+        self.spec = head.spec
+
+    def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
+        """The findings of every chain, and a network that does not do what it is here for."""
+        return _unfed(steps, self._asked) or super().findings(steps)
+
+
+class DistributionalQValueActor(TensorDictSequential):
+    """A network of distributions of the return, and the action of the highest expectation (C51).
+
+    See :class:`DistributionalQValueModule`.
+
+    Args:
+        module: from ``in_keys`` to logits ``[*B, N, n]``, for each of N atoms and n choices; or a key module that
+            writes them.
+        support: the atoms ``[N]``.
+        in_keys: what the network reads, ``["observation"]`` if left out; a key module says so itself.
+        spec: what an action is, a spec or a Gymnasium space, or a Composite that has it.
+        action_space: in place of a spec, see :class:`QValueModule`.
+        action_value_key: the log-probabilities, ``"action_value"`` if left out.
+        action_mask_key: a mask of what is allowed.
+        options: see :class:`DistributionalOptions`.
+
+    Raises:
+        ContractError: the key module does not write the logits, or reads other keys than ``in_keys``.
+        UsageError: no action space or two, or a name that is none.
+        SpecError: the actions are not discrete, or the atoms are no vector.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Linear(4, 51 * 2), nn.Unflatten(-1, (51, 2)))
+    >>> actor = DistributionalQValueActor(net, torch.linspace(-10.0, 10.0, 51), action_space="categorical")
+    >>> log_p, action = actor(torch.zeros(3, 4))
+    >>> log_p.exp().sum(-2).allclose(torch.ones(3, 2))
+    True
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        support: Any,
+        in_keys: Any = None,
+        spec: Any = None,
+        *,
+        action_space: Any = None,
+        action_value_key: Any = None,
+        action_mask_key: Any = None,
+        **options: Unpack[DistributionalOptions],
+    ) -> None:
+        require_known(type(self).__name__, options, DistributionalOptions.__annotations__)
+        values = as_key(ACTION_VALUE if action_value_key is None else action_value_key)
+        out_keys = [options.get("action_key", ACTION), values]
+        form = (action_space, support, values, action_mask_key, out_keys, options.get("var_nums"), spec)
+        head = DistributionalQValueModule(*form)
+        self._asked = None if in_keys is None else list(as_keys(in_keys))
+        steps: list[Any] = [_network(module, self._asked, values), head]
+        if options.get("make_log_softmax", True):
+            steps.insert(1, TensorDictModule(log_softmax_of_atoms, [values], [values]))
+        super().__init__(*steps)
+        self.spec = head.spec
+
+    def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
+        """The findings of every chain, and a network that does not do what it is here for."""
+        return _unfed(steps, self._asked) or super().findings(steps)
+
+
+def log_softmax_of_atoms(logits: Tensor) -> Tensor:
+    """log p, of logits ``[*B, atoms, choices]``."""
+    return logits.log_softmax(-2)
+
+
+def _network(module: Any, in_keys: Any, values: Any) -> Any:
+    if hasattr(module, "in_keys") and hasattr(module, "out_keys"):
+        return module
+    return TensorDictModule(module, OBSERVATION if in_keys is None else in_keys, [values])
+
+
+def _unfed(steps: Mapping[str, TensorDictModuleBase], asked: list[Any] | None) -> list[Finding]:
+    network, *_, head = steps.values()
+    found, key = [], head.in_keys[0]
+    if key not in network.out_keys:
+        fix = f"out_keys=[{key!r}] for the module, or action_value_key={next(iter(network.out_keys), '...')!r}."
+        problem = f"the action values are read from {key!r}, which the module does not write."
+        found.append(Finding("no-values", problem, f"the module writes {listed(network.out_keys)}", fix))
+    if asked is not None and network.in_keys != asked:
+        problem = f"in_keys is {asked}, and the module is a key module that reads {network.in_keys}."
+        found.append(Finding("in-keys-twice", problem, "", "leave in_keys out, or pass the plain network."))
+    return found
