@@ -6,7 +6,7 @@ import mpmath
 import pytest
 import torch
 
-from keywork.distributions._truncated_math import energy_at, hold, mass_of, quantile
+from keywork.distributions._truncated_math import fall_at, hold, mass_of, quantile
 
 BOUNDS = [(-1.0, 1.0), (0.0, 10.0), (0.25, 0.26), (-1e4, 3e4)]
 
@@ -82,9 +82,9 @@ def test_the_rule_integrates_a_polynomial():
     assert mass.average(x**2).item() == pytest.approx(13 / 3)
 
 
-def test_the_energy_by_hand():
-    # t = 1, scale 2, a = 3: 1/2 * (1/4 + 3) = 1.625.
-    assert energy_at(number(1.0), number(2.0), number(3.0)).item() == 1.625
+def test_the_fall_by_hand():
+    # t = 1, scale 2, a = 3: -1/2 * (1/4 + 3) = -1.625.
+    assert fall_at(number(1.0), number(2.0), number(3.0)).item() == -1.625
 
 
 def test_off_the_cpu_nothing_is_copied_from_it():

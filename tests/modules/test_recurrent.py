@@ -108,7 +108,9 @@ def test_gradients_are_those_of_the_steps(kind, options):
 
     def gradients(run):
         out = run(module, batch)
-        weighted = [(out[key] * torch.linspace(-1, 1, out[key].numel()).view_as(out[key])).sum() for key in module.out_keys]
+        weighted = [
+            (out[key] * torch.linspace(-1, 1, out[key].numel()).view_as(out[key])).sum() for key in module.out_keys
+        ]
         return torch.autograd.grad(sum(weighted), leaves, allow_unused=True)
 
     for ours, theirs in zip(gradients(in_sequence), gradients(in_steps), strict=True):
@@ -196,7 +198,9 @@ def test_a_sequence_ignores_the_states_of_all_steps_but_the_first(kind):
 @pytest.mark.parametrize("batch_size", [(), (4,), (2, 3)])
 def test_a_step_takes_any_batch_and_a_flag_with_or_without_a_last_dimension(kind, num_layers, batch_size):
     module = build(kind, num_layers=num_layers)
-    td = a_batch(module, 1, 6, resets=[[True, False] * 3])[0][: max(1, torch.Size(batch_size).numel())].reshape(batch_size)
+    td = a_batch(module, 1, 6, resets=[[True, False] * 3])[0][: max(1, torch.Size(batch_size).numel())].reshape(
+        batch_size
+    )
     out = module(td.clone())
     states = [td[key] for key in module.carried_specs]
     bare = module(td["observation"], *states, td["is_init"].squeeze(-1))
@@ -239,7 +243,7 @@ def run_of(chain, batch, module, run):
 def test_declares_what_it_carries_zeros_to_begin_with(kind):
     module = build(kind, torch.bfloat16, num_layers=2)
     assert module.contract.carries == module.carried_specs.keys() == tuple(module.in_keys[1:-1])
-    for _, spec in module.carried_specs.items():
+    for spec in module.carried_specs.values():
         assert (spec.shape, spec.dtype) == ((2, WIDTH), torch.bfloat16)
     assert all(not value.any() for value in module.carried_specs.zero(4).values())
 
@@ -415,7 +419,7 @@ def test_vmaps_over_parameters_and_so_do_its_gradients(kind, sequence):
 def test_an_ensemble_of_them_carries_the_states_of_all(kind):
     ensemble = EnsembleModule(build(kind), num_copies=2)
     assert ensemble.contract.carries == build(kind).contract.carries
-    assert {tuple(spec.shape) for _, spec in ensemble.carried_specs.items()} == {(2, 1, WIDTH)}
+    assert {tuple(spec.shape) for spec in ensemble.carried_specs.values()} == {(2, 1, WIDTH)}
     td = a_batch(ensemble, rows=4, length=3, resets=[[True, False, True]] * 4)
     assert_same(ensemble, in_sequence(ensemble, td), in_steps(ensemble, td))
 

@@ -67,6 +67,12 @@ class TestKeys:
 
         assert Late().contract == Contract(["x", ("a", "b")], ["y"])
 
+    def test_new_out_keys_are_all_stored_whatever_was_selected_of_the_old(self):
+        module = Affine("x", ["y", "z"]).select_out_keys("z")
+        module.out_keys = ["p", "q"]
+        assert module.out_keys == ["p", "q"]
+        assert set(module(ones()).keys()) == {"x", "p", "q"}
+
     def test_keys_that_are_refused_change_nothing(self):
         module = Affine("x", ["y", "z"])
         with pytest.raises(ContractError):
@@ -260,7 +266,10 @@ class TestCallOnTensors:
         assert Affine("x", ["y", "z"]).select_out_keys("z")(torch.tensor(1.0)).item() == 4.0
 
     def test_a_key_that_is_read_twice_is_given_once(self):
-        assert Difference(["a", "a"], ["y"])(torch.tensor(5.0)).item() == 0.0
+        module = Difference(["a", "a"], ["y"])
+        assert module(torch.tensor(5.0)).item() == 0.0
+        with pytest.raises(TypeError, match="takes 1 tensors, 'a'; got 2"):
+            module(torch.tensor(5.0), torch.tensor(2.0))
 
     def test_two_keys_of_one_argument_name_are_told_apart_by_position(self):
         module = Difference(["next_x", ("next", "x")], ["y"])

@@ -175,6 +175,8 @@ class TestNoFinding:
             [step("x", "hiden"), step("x", "y", optional="hidden")],
             [step("x", ("left", "action")), step(("right", "action"), "y")],
             [step("x", ("a", "b")), step("x", ("a", "c"))],
+            [step("x", ("g", "a")), step("g", "y"), step("x", ("g", "a"))],
+            [step(("g", "a"), "y"), step("x", "g")],
             [],
         ],
         ids=[
@@ -191,6 +193,8 @@ class TestNoFinding:
             "an optional key of a similar name",
             "one name in two groups",
             "two entries of one group",
+            "an entry written again after its group was read",
+            "a group replaced after an entry of it was read",
             "nothing",
         ],
     )

@@ -79,6 +79,12 @@ class TestHooks:
         outer(data())
         assert [name for name, _ in record.seen] == ["before inner", "before step", "after step", "after inner"]
 
+    def test_a_hook_sees_the_batch_size_and_what_else_is_there_however_deep_its_step_lies(self):
+        seen, module = [], TensorDictSequential(TensorDictSequential(chain()))
+        module[0][0][1].register_forward_hook(lambda module, args, td: seen.append((td.batch_size, "other" in td)))
+        module(data().set("other", torch.ones(5)))
+        assert seen == [(torch.Size([5]), True)]
+
     def test_a_hook_may_replace_the_result_of_a_step(self):
         module = chain()
         module[0].register_forward_hook(lambda module, args, td: td.set("h", torch.zeros(5, 4)))

@@ -250,6 +250,14 @@ class TestWrapped:
         module.module = second
         assert torch.equal(module(torch.tensor([3.0])), second(torch.tensor([3.0])))
 
+    def test_a_subclass_may_have_networks_besides_what_it_wraps(self):
+        class Twice(TensorDictModule):
+            def __init__(self, function):
+                super().__init__(function, "x", "y")
+                self.another = nn.Linear(1, 1)
+
+        assert Twice(torch.neg)(torch.tensor(1.0)).item() == -1.0
+
     def test_attributes_of_the_wrapped_network_are_at_hand(self):
         module = TensorDictModule(nn.Linear(3, 4), "x", "y")
         assert module.in_features == 3

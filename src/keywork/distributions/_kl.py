@@ -15,7 +15,7 @@ from ._location_scale import sum_event
 from ._one_hot_choice import OneHotChoice
 from ._point import PointDistribution
 from ._tanh_normal import TanhNormal
-from ._truncated_math import energy_at
+from ._truncated_math import fall_at
 from ._truncated_normal import TruncatedNormal
 
 
@@ -29,8 +29,8 @@ def _truncated_truncated(p: TruncatedNormal, q: TruncatedNormal) -> Tensor:
     """Σ [E_p(E_q − E_p) + log N_q − log N_p], where a density is exp(−E) / N."""
     _require_equal_bounds(p, q)
     of_p, of_q = p._mass(), q._mass()
-    energy = energy_at(of_p.offset + (of_p.anchor - of_q.anchor), q._scale, of_q.slope)
-    terms = of_p.average(energy - of_p.energy) + of_q.log_norm - of_p.log_norm
+    fall = fall_at(of_p.offset + (of_p.anchor - of_q.anchor), q._scale, of_q.slope)
+    terms = of_p.average(of_p.fall - fall) + of_q.log_norm - of_p.log_norm
     return sum_event(terms, p._axes)
 
 

@@ -50,7 +50,7 @@ def masked(
         allowed = _from_flags(owner, _tensor(mask, scores), scores.shape)
     else:
         allowed = _from_indices(owner, _tensor(indices, scores), scores.shape, padding_value, validate_args)
-    # Not torch.where: a number among its arguments is copied to the device, and the host waits for that.
+    # masked_fill takes the number as it is, where torch.where would make a tensor of it and copy that to the device.
     scores = scores.masked_fill(~allowed, -math.inf)
     if _to_be_checked(scores, validate_args):
         _require_choice(owner, allowed, scores.detach())

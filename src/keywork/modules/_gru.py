@@ -13,6 +13,7 @@ from keywork.modules._gru_scan import gru_cell, gru_scan
 from keywork.modules._recurrent import RecurrentModule, States, transformed
 from keywork.modules._recurrent_layers import Weights
 from keywork.modules._recurrent_setup import KeyChoice, RecurrentOptions
+from keywork.modules._refusal import require_known
 
 
 class GRUModule(RecurrentModule):
@@ -66,6 +67,7 @@ class GRUModule(RecurrentModule):
         gru: nn.GRU | None = None,
         **options: Unpack[RecurrentOptions],
     ) -> None:
+        require_known(type(self).__name__, options, RecurrentOptions.__annotations__)
         choice = KeyChoice(in_key, in_keys, out_key, out_keys)
         super().__init__(choice, gru, (input_size, hidden_size, num_layers), options)
 

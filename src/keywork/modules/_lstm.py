@@ -13,6 +13,7 @@ from keywork.modules._lstm_scan import lstm_cell, lstm_scan, output_gate_first
 from keywork.modules._recurrent import RecurrentModule, States, transformed
 from keywork.modules._recurrent_layers import Weights
 from keywork.modules._recurrent_setup import KeyChoice, RecurrentOptions
+from keywork.modules._refusal import require_known
 
 
 class LSTMOptions(RecurrentOptions, total=False):
@@ -71,6 +72,7 @@ class LSTMModule(RecurrentModule):
         lstm: nn.LSTM | None = None,
         **options: Unpack[LSTMOptions],
     ) -> None:
+        require_known(type(self).__name__, options, LSTMOptions.__annotations__)
         choice = KeyChoice(in_key, in_keys, out_key, out_keys)
         super().__init__(choice, lstm, (input_size, hidden_size, num_layers), options)
 

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Self
 
+import torch
+
 from keywork._errors import UsageError
 from keywork.modules._exploration import SpecAliases
 from keywork.modules._refusal import refusal
@@ -53,8 +55,7 @@ class OUParameters:
     n_steps_annealing: int = 1000
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.dt) and self.dt > 0.0):
-            raise _refused("dt", "a finite number above 0", self.dt, "dt=1e-2")
+        _require_step(self.dt)
         if not 0.0 <= self.theta * self.dt < 2.0:
             most = f"from 0 to below 2 / dt = {2.0 / self.dt:g}, for x to stay finite"
             raise _refused("theta", most, self.theta, "theta=0.15")
@@ -67,8 +68,12 @@ class OUParameters:
         if not self.n_steps_annealing > 0:
             where, fix = "n_steps_annealing", "sigma_min=None for no annealing"
             raise _refused(where, "a positive number of steps", self.n_steps_annealing, fix)
-        if isinstance(self.x0, str) and (self.x0 != STATIONARY or self.theta == 0.0):
-            expected = f"a number, a tensor or {STATIONARY!r}, which there is only for a theta above 0"
+        if isinstance(self.x0, str):
+            possible = self.x0 == STATIONARY and self.theta > 0.0
+        else:
+            possible = self.x0 is None or bool(torch.as_tensor(self.x0).isfinite().all())
+        if not possible:
+            expected = f"finite numbers, or {STATIONARY!r}, which there is only for a theta above 0"
             raise _refused("x0", expected, self.x0, "x0=0.0")
 
     @classmethod
@@ -82,6 +87,7 @@ class OUParameters:
         """
         if not correlation_steps > 0.0:
             raise _refused("correlation_steps", "a number above 0", correlation_steps, "correlation_steps=10")
+        _require_step(dt)
         theta = -math.expm1(-1.0 / correlation_steps) / dt
         return cls(theta=theta, mu=mu, sigma=std * math.sqrt(theta * (2.0 - theta * dt)), dt=dt, x0=STATIONARY)
 
@@ -116,6 +122,11 @@ class OUOptions(SpecAliases, total=False):
     n_steps_annealing: int
     noise_key: Any
     steps_key: Any
+
+
+def _require_step(dt: float) -> None:
+    if not (math.isfinite(dt) and dt > 0.0):
+        raise _refused("dt", "a finite number above 0", dt, "dt=1e-2")
 
 
 def _refused(where: str, expected: str, got: object, fix: str) -> UsageError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import torch
+from torch.nn.utils.parametrize import is_parametrized
 
 from keywork._errors import Finding, describe
 from keywork._keys import IS_INIT, Key, as_key, as_keys, listed, next_key
@@ -59,10 +60,13 @@ class KeyChoice:
         following: list[Key] = [next_key(key) for key in ins[1:-1]]
         outs = list(as_keys(self.out_keys)) if self.out_key is None else [as_key(self.out_key), *following]
         if outs[1:] != following:
-            problem = f"out_keys is {outs}, and the states are read from {listed(ins[1:-1])}."
+            subject = "states are" if len(states) > 1 else "state is"
+            problem = f"out_keys is {outs}, and the {subject} read from {listed(ins[1:-1])}."
             fix = f"out_keys={[*outs[:1], *following]}, or out_key={outs[0]!r} for the same."
             findings.append(
-                Finding("state-not-handed-on", problem, "a state is written for the step that follows", fix)
+                Finding(
+                    "state-not-handed-on", problem, "what is written for the following step is under ('next', key)", fix
+                )
             )
         return ins, outs, findings
 
@@ -78,7 +82,7 @@ def _one_of(side: str, one: Any, several: Any) -> Finding | None:
 
 
 def _wrong_count(ins: list[Key], states: Sequence[Key]) -> Finding:
-    asked = f"in_keys has {len(ins)} keys: {listed(ins)}."
+    asked = f"in_keys has {len(ins)} key{'s' * (len(ins) != 1)}: {listed(ins)}."
     there = f"what goes in, {len(states)} state{'s' * (len(states) > 1)}, and (if it is not {IS_INIT!r}) the flag"
     return Finding("wrong-count", asked, there, f"in_keys={[*ins[:1], *states, IS_INIT]}.")
 
@@ -101,6 +105,11 @@ def network_of(
     if not isinstance(given, kind):
         problem = f"{argument} is {describe(given)}, which is no nn.{name}."
         return None, [Finding("wrong-network", problem, "", f"give {example}.")]
+    if is_parametrized(given):
+        problem = f"{argument} is parametrised, and only its parameters would be taken."
+        return None, [
+            Finding("parametrised", problem, "", f"parametrise the layers of what is built: module.{argument}.")
+        ]
     if sizes != (None, None, 1) or options:
         problem = f"{argument} was given, and sizes or options as well."
         provided = f"{argument} has its own: {given.input_size} -> {given.hidden_size}"

@@ -58,9 +58,6 @@ class Contract:
     def renamed(self, names: Mapping[Key, Key]) -> Contract:
         """The same contract under other names; a renamed parent takes the keys inside it along.
 
-        Raises:
-            ValueError: two different keys would get one name.
-
         >>> Contract(["observation"], ["action"]).renamed({"observation": "pixels"}).reads
         ('pixels',)
         """
@@ -73,11 +70,7 @@ class Contract:
         return Contract(reads, writes, optional, tuple(key for key in carries if next_key(key) in writes))
 
     def restricted(self, writes: Iterable[Key]) -> Contract:
-        """The same contract that writes only ``writes``, in the order of this contract.
-
-        Raises:
-            KeyError: a key is asked for that is not written.
-        """
+        """The same contract that writes only ``writes``, in this order; a KeyError if one is not written."""
         wanted = [as_key(key) for key in writes]
         for key in wanted:
             if key not in self.writes:

@@ -28,9 +28,6 @@ class TensorDictModule(TensorDictModuleBase):
         method_kwargs: further keyword arguments of every call.
         optional_keys: those of ``in_keys`` that may be absent; the module then gets None.
 
-    Raises:
-        ContractError: the keys cannot be a contract, or ``module`` cannot be called.
-
     >>> import torch
     >>> net = TensorDictModule(torch.nn.Linear(4, 2), in_keys=["observation"], out_keys=["logits"])
     >>> net(TensorDict(observation=torch.zeros(3, 4), batch_size=[3]))["logits"].shape
@@ -72,7 +69,10 @@ class TensorDictModule(TensorDictModuleBase):
         # self.module by the fast path: nn.Module finds a child as an attribute only after everything else.
         held: dict[str, Any] = self._modules if "module" in self._modules else self.__dict__
         output = held["module"](*inputs) if self._plain else self._call(*inputs)
-        return (output,) if self._single and isinstance(output, Tensor) else self._in_order(output)
+        if self._single and isinstance(output, Tensor):
+            return (output,)
+        in_order = type(output) is tuple and len(output) == len(self._out_keys) == len(self._returned)
+        return output if in_order else self._in_order(output)
 
     def _call(self, *inputs: Any) -> Any:
         function = self.module if self.method is None else getattr(self.module, self.method)

@@ -13,7 +13,7 @@ from keywork._errors import ContractError, Finding
 from keywork._keys import SAMPLE_LOG_PROB, Key, as_key, as_keys, leaf, with_leaf
 from keywork.distributions import check_arguments, draw
 from keywork.nn._base import TensorDictModuleBase
-from keywork.nn._exploration import ExplorationType, exploration_type
+from keywork.nn._modes import ExplorationType, exploration_type
 from keywork.nn._sequential import TensorDictSequential
 
 
@@ -30,9 +30,6 @@ class ProbabilisticTensorDictModule(TensorDictModuleBase):
         return_log_prob: also write the log-probability of the sample, scored where it is drawn.
         log_prob_key: where to; ``"sample_log_prob"`` beside the sample if left out.
         generator: a generator of the random draws, in place of torch's own.
-
-    Raises:
-        ContractError: the distribution has no such parameters, or needs others.
 
     >>> from tensordict import TensorDict
     >>> normal = torch.distributions.Normal
@@ -96,8 +93,7 @@ class ProbabilisticTensorDictModule(TensorDictModuleBase):
 class ProbabilisticTensorDictSequential(TensorDictSequential):
     """Steps of which the last draws from a distribution, whose parameters the steps before it compute.
 
-    Arguments are those of :class:`TensorDictSequential`. What the last step says of its keys and defaults
-    (``dist_sample_keys``, ``log_prob_keys`` ...) holds for the whole; one without a distribution is refused.
+    What the last one says of its keys and defaults (``dist_sample_keys``, ``log_prob_keys`` ...) holds for the whole.
     """
 
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
@@ -128,9 +124,7 @@ class ProbabilisticTensorDictSequential(TensorDictSequential):
         return self.get_dist(tensordict).log_prob(tensordict[self.dist_sample_keys[0]])
 
     def __getattr__(self, name: str) -> Any:
-        if name in _OF_THE_LAST_STEP:
-            return getattr(self[-1], name)
-        return super().__getattr__(name)
+        return getattr(self[-1], name) if name in _OF_THE_LAST_STEP else super().__getattr__(name)
 
 
 _OF_THE_LAST_STEP = {

@@ -72,7 +72,8 @@ class TensorDictSequential(TensorDictModuleBase):
     """Run key modules one after the other. It reads what no step before provides and writes what any step writes.
 
     A TensorDict is read once before the first step and written once after the last; between, the steps pass tensors.
-    If a step fails, nothing has been written.
+    If a step fails, nothing has been written. What is wrong with the chain is refused, all at once: a step that reads
+    what only a later one writes, or a near miss of an unread key; two writers of one key; a tensor used as a group.
 
     Args:
         modules: the steps, or one list of them, or one dict ``{name: step}``. A step is a key module of this package
@@ -80,10 +81,6 @@ class TensorDictSequential(TensorDictModuleBase):
         external: keys that come from outside although a key of nearly the same name is written inside.
         selected_out_keys: keep only these outputs (see :meth:`select_out_keys`).
         inplace: where results go, see :class:`TensorDictModuleBase`.
-
-    Raises:
-        ContractError: a step reads what only a later one writes, reads a near miss of an unread key, two steps write
-            one key, or a tensor is used as a group. All findings at once.
 
     >>> from keywork.nn import TensorDictModule
     >>> encoder = TensorDictModule(nn.Linear(4, 8), ["observation"], ["hidden"])

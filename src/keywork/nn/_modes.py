@@ -1,10 +1,10 @@
-"""Whether a policy explores: one variable a thread, honoured by every module below it."""
+"""Whether a policy explores, and takes steps or sequences: one variable a thread each, honoured by all below."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -34,8 +34,18 @@ class ExplorationType(StrEnum):
         return cls[name]
 
 
-# Neither a ContextVar nor a class with a default: torch.compile guards only on what the object itself holds.
+# Neither a ContextVar nor a class with defaults: torch.compile guards only on what the object itself holds.
 _current = threading.local()
+
+
+@contextmanager
+def _set(name: str, value: Any) -> Iterator[None]:
+    before = getattr(_current, name, None)
+    setattr(_current, name, value)
+    try:
+        yield
+    finally:
+        setattr(_current, name, before)
 
 
 def exploration_type() -> ExplorationType | None:
@@ -44,18 +54,23 @@ def exploration_type() -> ExplorationType | None:
     return kind
 
 
-@contextmanager
-def set_exploration_type(type: Any = ExplorationType.DETERMINISTIC) -> Iterator[None]:
+def set_exploration_type(type: Any = ExplorationType.DETERMINISTIC) -> AbstractContextManager[None]:
     """Set the exploration type of everything called inside: a context manager and a decorator.
-
-    Nested use restores the outer type, also after an exception; threads do not see each other's.
 
     >>> with set_exploration_type("mode"):
     ...     exploration_type()
     <ExplorationType.MODE: 'mode'>
     """
-    before, _current.kind = exploration_type(), ExplorationType.of(type)
-    try:
-        yield
-    finally:
-        _current.kind = before
+    return _set("kind", ExplorationType.of(type))
+
+
+def recurrent_mode() -> bool:
+    """Whether recurrent modules take sequences, the last batch dimension being time; False outside of any context."""
+    return bool(getattr(_current, "recurrent", False))
+
+
+def set_recurrent_mode(mode: bool = True) -> AbstractContextManager[None]:
+    """Let recurrent modules run over sequences (or, if False, over steps): a context manager and a decorator."""
+    if not isinstance(mode, bool):
+        raise TypeError(f"set_recurrent_mode takes True for sequences or False for steps; got {mode!r}.")
+    return _set("recurrent", mode)
