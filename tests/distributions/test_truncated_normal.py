@@ -29,7 +29,7 @@ def exact(loc, scale, low, high):
     return [m * side**k for k, m in enumerate(moment)], mpmath.log(z)
 
 
-def close(got, truth, unit=1.0):
+def assert_close(got, truth, unit=1.0):
     """Within 1e-4 of the truth, or of its natural unit where that is larger."""
     assert got.item() == pytest.approx(float(truth), rel=1e-4, abs=1e-4 * max(1.0, unit))
 
@@ -48,21 +48,21 @@ def test_mean_variance_entropy_and_their_gradients(bounds):
             (_, m1, m2, m3, m4), log_z = exact(m, s, *bounds)
             dist, unit = TruncatedNormal(*params, *bounds), 1 / params[1].item()
             spread, variance = m2 - m1**2, dist.variance
-            close(dist.mean, m + s * m1)
-            close(variance, s**2 * spread)
+            assert_close(dist.mean, m + s * m1)
+            assert_close(variance, s**2 * spread)
             assert variance.item() == pytest.approx(float(s**2 * spread), rel=1e-5)
             assert bounds[0] <= dist.mean.item() <= bounds[1]
             entropy = dist.entropy()
-            close(entropy, mpmath.log(s) + log_z + (mpmath.log(2 * mpmath.pi) + m2) / 2)
+            assert_close(entropy, mpmath.log(s) + log_z + (mpmath.log(2 * mpmath.pi) + m2) / 2)
             by_loc, by_scale = torch.autograd.grad(dist.mean, params)
-            close(by_loc, spread)
-            close(by_scale, m3 - m1 * m2)
+            assert_close(by_loc, spread)
+            assert_close(by_scale, m3 - m1 * m2)
             by_loc, by_scale = torch.autograd.grad(variance, params)
-            close(by_loc, s * (m3 - 3 * m1 * m2 + 2 * m1**3), unit=params[1].item())
-            close(by_scale, s * (m4 - 2 * m1 * m3 + m1**2 * m2 - spread * m2), unit=params[1].item())
+            assert_close(by_loc, s * (m3 - 3 * m1 * m2 + 2 * m1**3), unit=params[1].item())
+            assert_close(by_scale, s * (m4 - 2 * m1 * m3 + m1**2 * m2 - spread * m2), unit=params[1].item())
             by_loc, by_scale = torch.autograd.grad(entropy, params)
-            close(by_loc, (m3 - m1 * m2) / (2 * s), unit)
-            close(by_scale, (m4 - m2**2) / (2 * s), unit)
+            assert_close(by_loc, (m3 - m1 * m2) / (2 * s), unit)
+            assert_close(by_scale, (m4 - m2**2) / (2 * s), unit)
 
 
 @pytest.mark.parametrize("bounds", BOUNDS)
@@ -76,10 +76,10 @@ def test_log_prob_and_its_gradients(bounds):
             for value in [torch.tensor([low]), torch.tensor([low + 0.3 * (high - low)]), torch.tensor([high]), *own]:
                 xi = (mpmath.mpf(value.item()) - m) / s
                 score = dist.log_prob(value)
-                close(score, -(xi**2) / 2 - mpmath.log(s) - mpmath.log(2 * mpmath.pi) / 2 - log_z)
+                assert_close(score, -(xi**2) / 2 - mpmath.log(s) - mpmath.log(2 * mpmath.pi) / 2 - log_z)
                 by_loc, by_scale = torch.autograd.grad(score, params)
-                close(by_loc, (xi - m1) / s, unit)
-                close(by_scale, (xi**2 - m2) / s, unit)
+                assert_close(by_loc, (xi - m1) / s, unit)
+                assert_close(by_scale, (xi**2 - m2) / s, unit)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])

@@ -52,7 +52,11 @@ class TestTheNoise:
         assert len(noise.flatten().unique()) == 30
 
     def test_over_all_matrices_the_action_has_the_distribution_that_a_loss_is_given(self):
-        module, state, loc = fixed(), torch.tensor([1.0, -2.0, 0.5]).expand(N, 3), torch.tensor([0.3, -0.3]).expand(N, 2)
+        module, state, loc = (
+            fixed(),
+            torch.tensor([1.0, -2.0, 0.5]).expand(N, 3),
+            torch.tensor([0.3, -0.3]).expand(N, 2),
+        )
         _, action, _ = module.compute(loc, state, torch.zeros(N, 2, 3), torch.ones(N, 1, dtype=torch.bool))
         dist = module.dist_of(loc, state)
         z = ((action - dist.mean) / dist.variance.sqrt()).double()
@@ -89,7 +93,9 @@ class TestTheDistribution:
         module, loc, noise = fixed(), torch.randn(3, 2), torch.randn(3, 2, 3)
         before = torch.get_rng_state()
         with set_exploration_type(kind):
-            _, action, held = module.compute(loc, torch.randn(3, 3, generator=torch.Generator()), noise, flags(*[True] * 3))
+            _, action, held = module.compute(
+                loc, torch.randn(3, 3, generator=torch.Generator()), noise, flags(*[True] * 3)
+            )
         assert torch.equal(action, loc)
         assert held is noise
         assert torch.equal(torch.get_rng_state(), before)

@@ -42,14 +42,14 @@ def test_on_it_has_the_mean_and_variance_of_its_formula(bias):
 
 
 def test_the_noise_of_the_weights_is_factorised():
-    # With inputs one at a time, y_j is σ f(ε_in,i) f(ε_out,j): the ratios between outputs are the same for all inputs.
     layer = NoisyLinear(4, 3, bias=False)
     torch.manual_seed(5)
     noise = layer(torch.ones(1, 4)) - F.linear(torch.ones(1, 4), layer.weight_mu)
     torch.manual_seed(5)
     f = lambda e: e.sign() * e.abs().sqrt()  # noqa: E731
     first, second = f(torch.randn(1, 4)), f(torch.randn(1, 3))
-    torch.testing.assert_close(noise, 0.25 * first.sum() * second, rtol=1e-4, atol=1e-6)  # σ = 0.5 / √4
+    # Σᵢ σ f(ε_in)ᵢ f(ε_out)ⱼ xᵢ with x of ones and σ = 0.5 / √4
+    torch.testing.assert_close(noise, 0.25 * first.sum() * second, rtol=1e-4, atol=1e-6)
 
 
 def test_rows_of_a_batch_are_noisy_independently():

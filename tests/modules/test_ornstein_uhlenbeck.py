@@ -68,7 +68,9 @@ class TestTheProcess:
         noise = run(constant(theta=5.0, dt=0.1, sigma=0.3), 30, N // 4)
         # After t steps Var x = σ² dt (1 − a²ᵗ) / (1 − a²), a = 1 − θ dt = 0.5; first 0.09 · 0.1, in the end 0.012.
         assert noise[0].var().item() == pytest.approx(0.009, rel=0.1)
-        assert noise[-1].var().item() == pytest.approx(OUParameters(theta=5.0, dt=0.1, sigma=0.3).stationary_std ** 2, rel=0.1)
+        assert noise[-1].var().item() == pytest.approx(
+            OUParameters(theta=5.0, dt=0.1, sigma=0.3).stationary_std ** 2, rel=0.1
+        )
 
     def test_every_environment_has_a_process_of_its_own(self):
         assert len(run(constant(), 1, 6).flatten().unique()) == 12
@@ -116,7 +118,8 @@ class TestEpisodes:
         with pytest.raises(SpecError) as error:
             constant()(torch.zeros(4, 2), torch.zeros(4, 2), torch.zeros(4, dtype=torch.bool))
         assert str(error.value) == (
-            "OrnsteinUhlenbeckProcessModule cannot tell where episodes begin: 'is_init' does not fit the other entries.\n"
+            "OrnsteinUhlenbeckProcessModule cannot tell where episodes begin: "
+            "'is_init' does not fit the other entries.\n"
             "  where: 'is_init'\n"
             "  expected: (*B, 1), for entries (*B, ...) such as one of float32[4, 2]\n"
             "  got: bool[4]\n"
@@ -165,13 +168,10 @@ class TestKeys:
 
     def test_two_processes_of_two_actions_do_not_collide(self):
         left, right = constant(action_key=("left", "action")), constant(action_key="steer")
-        assert TensorDictSequential(left, right).contract.carries == (
-            ("left", "_ou_action_noise"),
-            "_ou_steer_noise",
-        )
+        assert TensorDictSequential(left, right).contract.carries == (("left", "_ou_action_noise"), "_ou_steer_noise")
 
     def test_two_processes_of_one_action_are_refused_unless_they_have_keys_of_their_own(self):
-        with pytest.raises(ContractError, match="both write .*'_ou_action_noise'"):
+        with pytest.raises(ContractError, match=r"both write .*'_ou_action_noise'"):
             TensorDictSequential(constant(), constant())
         both = TensorDictSequential(constant(sigma=0.0, x0=1.0), constant(sigma=0.0, x0=5.0, noise_key="slow"))
         td = TensorDict(action=torch.zeros(1, 2), is_init=flags(True), batch_size=[1])

@@ -475,3 +475,15 @@ def test_a_parametrised_weight_is_followed(kind):
     with torch.no_grad():
         module.layers.parametrizations.weight_hh_l0.original0.mul_(2.0)
     assert not torch.equal(in_sequence(module, batch)["features"], before["features"])
+
+
+@KINDS
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}], ids=str)
+@pytest.mark.parametrize("run", [in_steps, in_sequence])
+def test_never_looks_at_a_value_so_that_a_gpu_is_not_waited_for(kind, options, run):
+    module = build(kind, **options)
+    batch = a_batch(module, resets=torch.rand(2, 6) < 0.3).to("meta")  # tensors without values
+    out = run(module.to("meta"), batch)
+    out["features"].sum().backward()
+    assert out["features"].is_meta
+    assert all(parameter.grad is not None for parameter in module.parameters())

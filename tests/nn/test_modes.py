@@ -6,7 +6,7 @@ import threading
 import pytest
 from tensordict.nn import InteractionType
 
-from keywork.nn import ExplorationType, exploration_type, set_exploration_type
+from keywork.nn import ExplorationType, exploration_type, recurrent_mode, set_exploration_type, set_recurrent_mode
 
 
 class Foreign(enum.Enum):
@@ -111,6 +111,10 @@ class TestDecorator:
             fail()
         assert exploration_type() is None
 
+    def test_a_bad_name_is_refused_where_it_stands_and_not_only_when_it_is_used(self):
+        with pytest.raises(ValueError, match="There is no exploration type 'wild'"):
+            set_exploration_type("wild")
+
     def test_the_name_and_the_arguments_of_the_function_are_kept(self):
         @set_exploration_type("mean")
         def add(a, *, b):
@@ -145,3 +149,42 @@ def test_threads_do_not_see_each_others_type():
         "mode": [ExplorationType.MODE, None],
         "None": [None, None],  # what a thread starts with is not what its maker has set
     }
+
+
+def test_recurrent_mode_is_steps_outside_of_any_context():
+    assert recurrent_mode() is False
+
+
+def test_recurrent_modes_nest_and_restore_also_after_an_exception():
+    with set_recurrent_mode():
+        assert recurrent_mode() is True
+        with pytest.raises(KeyError), set_recurrent_mode(False):
+            assert recurrent_mode() is False
+            raise KeyError
+        assert recurrent_mode() is True
+    assert recurrent_mode() is False
+
+
+def test_recurrent_mode_is_a_decorator_too():
+    @set_recurrent_mode(True)
+    def mode():
+        return recurrent_mode()
+
+    assert mode() is True
+    assert recurrent_mode() is False
+
+
+def test_threads_do_not_see_each_others_recurrent_mode():
+    seen = []
+    with set_recurrent_mode(True):
+        thread = threading.Thread(target=lambda: seen.append(recurrent_mode()))
+        thread.start()
+        thread.join()
+    assert seen == [False]
+
+
+@pytest.mark.parametrize("mode", ["sequential", None, 1])
+def test_anything_but_a_bool_for_a_recurrent_mode_is_refused(mode):
+    with pytest.raises(TypeError) as error, set_recurrent_mode(mode):
+        pass
+    assert str(error.value) == f"set_recurrent_mode takes True for sequences or False for steps; got {mode!r}."

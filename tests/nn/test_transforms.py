@@ -99,7 +99,7 @@ def data():
     return TensorDict(x=torch.randn(5, 3), wide=torch.randn(5, 4), batch_size=[5])
 
 
-def same(one, other):
+def assert_same(one, other):
     keys = set(one.keys(True, True))
     assert keys == set(other.keys(True, True))
     assert all(torch.allclose(one[key], other[key]) for key in keys)
@@ -119,7 +119,7 @@ class TestCompile:
     def test_each_kind_is_one_graph_that_does_the_same(self, kind):
         module, td = KINDS[kind](), data()
         with set_exploration_type("deterministic"):
-            same(compiled(module)(td.copy()), module(td.copy()))
+            assert_same(compiled(module)(td.copy()), module(td.copy()))
 
     @pytest.mark.parametrize("kind", ["a module", "a subclass", "a chain", "a policy"])
     def test_on_tensors_too(self, kind):
@@ -207,11 +207,11 @@ class TestCopies:
         module, td = KINDS[kind](), data()
         other = copy.deepcopy(module)
         with set_exploration_type("deterministic"):
-            same(other(td.copy()), module(td.copy()))
+            assert_same(other(td.copy()), module(td.copy()))
             before = module(td.copy())
             for parameter in other.parameters():
                 nn.init.zeros_(parameter)
-            same(module(td.copy()), before)
+            assert_same(module(td.copy()), before)
         assert not set(map(id, module.modules())) & set(map(id, other.modules()))
         assert (other.in_keys, other.out_keys, other.contract) == (module.in_keys, module.out_keys, module.contract)
 
@@ -244,7 +244,7 @@ class TestCopies:
     def test_pickle(self, kind):
         module, td = KINDS[kind](), data()
         with set_exploration_type("deterministic"):
-            same(pickle.loads(pickle.dumps(module))(td.copy()), module(td.copy()))
+            assert_same(pickle.loads(pickle.dumps(module))(td.copy()), module(td.copy()))
 
     def test_a_spawned_process_runs_it(self):
         actor, x = policy().requires_grad_(False), torch.ones(2, 3)
@@ -294,7 +294,7 @@ class TestStateDict:
         file.seek(0)
         other.load_state_dict(torch.load(file, weights_only=True))
         with set_exploration_type("deterministic"):
-            same(other(td.copy()), module(td.copy()))
+            assert_same(other(td.copy()), module(td.copy()))
 
     def test_it_says_nothing_of_keys(self):
         renamed = TensorDictSequential(

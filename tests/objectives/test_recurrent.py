@@ -54,13 +54,24 @@ def test_fresh_data_has_a_ratio_of_one(kind):
 
 
 @KINDS
-def test_the_loss_trains_the_memory_along_time(kind):
+def test_the_loss_runs_along_time_from_the_first_state_of_each_row(kind):
     both, batch = collected(kind)
     critic = both.get_value_operator()
     GAE(0.99, 0.95, critic)(batch)
-    losses = ClipPPOLoss(both.get_policy_operator(), critic)(batch)
-    (losses["loss_objective"] + losses["loss_critic"]).backward()
-    assert both[0].layers.weight_hh_l0.grad.any()  # in step mode from zero states it would have none
+    loss = ClipPPOLoss(both.get_policy_operator(), critic)
+
+    def gradient():
+        losses = loss(batch)
+        total = losses["loss_objective"] + losses["loss_critic"]
+        return torch.autograd.grad(total, both[0].layers.weight_hh_l0)[0]
+
+    before = gradient()
+    for key in critic.contract.carries:
+        batch[key][:, 1:] = 100.0  # of earlier parameters, as they would be in a later epoch
+    assert torch.equal(gradient(), before)
+    for key in critic.contract.carries:
+        batch[key][:, :1] = 100.0
+    assert not torch.equal(gradient(), before)
 
 
 @KINDS

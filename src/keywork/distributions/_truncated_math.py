@@ -112,7 +112,7 @@ def quantile(
 ) -> Draw:
     """The x that leaves the share ``survival`` of the mass beyond it, seen from the bound that is nearer to loc.
 
-    With α = |near − loc| / scale for the near bound (negative for a loc inside), β = α + w for the other, Q = 1 − Φ,
+    With α = ± (near − loc) / scale (negative for a loc inside), β = α + w for the other bound, and Q = 1 − Φ,
 
         Q(ξ) = v Q(α) + (1 − v) Q(β)   is solved for   ξ = α + τ.
 
@@ -153,7 +153,7 @@ def quantile(
     inside = start < 0.0
     offset = side * scale * torch.where(far, steps, torch.where(inside, xi, xi - start))
     if not slopes:
-        return Draw(offset, offset, offset)
+        return Draw(offset, *[torch.zeros_like(start)] * 2)
     steps = torch.where(far, steps, xi - start)
     by_near = survival * torch.exp(steps * (start + 0.5 * steps))
     by_end = (1.0 - survival) * torch.exp((steps - width) * (start + 0.5 * (steps + width)))

@@ -156,6 +156,8 @@ def find_spec(name: str) -> EnvSpec:
     if module:
         try:
             importlib.import_module(module)  # which registers its environments
+        except (TypeError, ValueError) as error:  # no name of a module at all, such as ".."
+            raise UsageError(f"There is no environment {name!r}: {module!r} is no module.") from error
         except ModuleNotFoundError as error:
             if error.name in _EXTRAS:
                 raise MissingExtraError(f"the environment {name!r}", error.name, _EXTRAS[error.name]) from error

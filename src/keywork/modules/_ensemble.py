@@ -119,7 +119,7 @@ def _members(owner: str, module: Any, count: int | None, initialise: Callable[[A
         fix = "num_copies=2, or a list of modules and no number."
         findings.append(Finding("wrong-count", f"num_copies is {count}, of {len(given)} modules.", "", fix))
     if not findings:
-        copies = copy.deepcopy(given) if several else copies_of(module, count or 1, initialise)
+        copies = [copy.deepcopy(one) for one in given] if several else copies_of(module, count or 1, initialise)
         findings = findings_of(copies)
     if findings:
         raise ContractError(owner, findings)

@@ -23,11 +23,7 @@ class ExplorationType(StrEnum):
 
     @classmethod
     def of(cls, kind: Any) -> ExplorationType:
-        """Take a member, its name in any case, or another library's enum member of the same name.
-
-        >>> ExplorationType.of("Deterministic")
-        <ExplorationType.DETERMINISTIC: 'deterministic'>
-        """
+        """Take a member, its name in any case, or another library's enum member of the same name."""
         name = str(getattr(kind, "name", kind)).upper()
         if name not in cls.__members__:
             raise ValueError(f"There is no exploration type {kind!r}: choose one of {', '.join(cls.__members__)}.")
