@@ -80,7 +80,7 @@ class TestAsKeys:
     def test_what_is_no_iterable_is_refused(self):
         with pytest.raises(TypeError) as caught:
             as_keys(3)
-        assert str(caught.value) == "Keys are one key or a list of keys; got 3 of type int."
+        assert str(caught.value) == "Keys are one key or a list of keys, in order; got 3 of type int."
 
 
 class TestParts:
@@ -176,3 +176,9 @@ class TestSuggestions:
 )
 def test_the_well_known_keys_have_the_names_of_the_field(name, key):
     assert getattr(_keys, name) == key
+
+
+@pytest.mark.parametrize("keys", [{"a", "b"}, frozenset({"a"}), 3, None])
+def test_keys_without_an_order_are_no_list_of_keys(keys):
+    with pytest.raises(TypeError, match="one key or a list of keys, in order"):
+        as_keys(keys)

@@ -86,9 +86,9 @@ def as_keys(keys: Any) -> tuple[Key, ...]:
     """
     if isinstance(keys, str | tuple):
         return (as_key(keys),) if keys != () else ()
-    if isinstance(keys, Iterable):
+    if isinstance(keys, Iterable) and not isinstance(keys, set | frozenset):
         return tuple(as_key(key) for key in keys)
-    raise TypeError(f"Keys are one key or a list of keys; got {keys!r} of type {type(keys).__name__}.")
+    raise TypeError(f"Keys are one key or a list of keys, in order; got {keys!r} of type {type(keys).__name__}.")
 
 
 def unique(keys: Iterable[Key]) -> tuple[Key, ...]:

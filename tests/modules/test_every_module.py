@@ -154,6 +154,13 @@ def test_runs_in_another_precision(case: Case, dtype: torch.dtype):
 
 
 @every
+def test_never_looks_at_a_value_where_an_accelerator_would_have_to_wait(case: Case):
+    # Tensors without values, such as these, raise where somebody looks.
+    outputs = case.make().to("meta").compute(*[x.to("meta") for x in case.inputs])
+    assert all(output.is_meta for output in outputs)
+
+
+@every
 def test_is_called_on_a_tensordict_and_on_tensors_alike(case: Case):
     module = case.make()
     td = TensorDict(dict(zip(module.in_keys, case.inputs, strict=True)), batch_size=[B])

@@ -6,7 +6,9 @@ from tensordict import TensorDict
 from torch import nn
 
 from keywork._errors import ContractError, SpecError, UsageError
+from keywork.collectors import Collector
 from keywork.distributions import IndependentNormal, TanhNormal
+from keywork.envs import GymEnv
 from keywork.modules import SDEConfig, ValueOperator, gSDEModule
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModule, set_exploration_type
 from keywork.objectives import ClipPPOLoss
@@ -113,6 +115,21 @@ class TestTheDistribution:
         assert actor[-1].log_sigma.grad.any()
         assert isinstance(actor.get_dist(td), IndependentNormal)
         torch.testing.assert_close(actor.log_prob(td), td["sample_log_prob"])
+
+
+class TestInACollector:
+    def test_one_matrix_lasts_an_episode(self):
+        with GymEnv("Pendulum-v1", num_envs=2, seed=0) as env:
+            net = TensorDictModule(nn.Linear(3, 1), ["observation"], ["loc"])
+            config = SDEConfig(distribution_class=TanhNormal, distribution_kwargs={"low": -2.0, "high": 2.0})
+            actor = ProbabilisticTensorDictSequential(net, gSDEModule(1, 3, config=config, return_log_prob=True))
+            batch = Collector(env, actor, frames_per_batch=404).collect()
+        noise = batch["next", "_gsde_action_noise"]
+        assert torch.equal(noise[:, :200], noise[:, :1].expand(2, 200, 1, 3))
+        assert not torch.isclose(noise[:, 199], noise[:, 200]).any()
+        assert not torch.isclose(noise[0, 0], noise[1, 0]).any()
+        # Scored again, an action at the edge of what its type can tell apart is worth what it was.
+        torch.testing.assert_close(actor.log_prob(batch), batch["sample_log_prob"], rtol=1e-3, atol=1e-3)
 
 
 class TestConstruction:

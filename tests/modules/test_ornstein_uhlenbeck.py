@@ -4,10 +4,13 @@ import math
 import pytest
 import torch
 from tensordict import TensorDict
+from torch import nn
 
 from keywork._errors import ContractError, SpecError
-from keywork.modules import OrnsteinUhlenbeckProcessModule, OUParameters
-from keywork.nn import TensorDictSequential, set_exploration_type
+from keywork.collectors import Collector
+from keywork.envs import GymEnv
+from keywork.modules import Actor, OrnsteinUhlenbeckProcessModule, OUParameters, TanhModule
+from keywork.nn import TensorDictModule, TensorDictSequential, set_exploration_type
 from keywork.specs import Bounded, Categorical, Composite, Unbounded
 
 N = 20_000
@@ -226,3 +229,23 @@ class TestArguments:
         assert resumed.eps == 1.0
         resumed.load_state_dict(explore.state_dict())
         assert resumed.eps.item() == pytest.approx(0.55)  # 1 − 500 · 0.0009
+
+
+class TestInACollector:
+    def test_noise_goes_on_from_step_to_step_and_starts_over_with_the_episode(self):
+        with GymEnv("Pendulum-v1", num_envs=2, seed=0) as env:
+            explore = constant(env.action_spec, sigma=0.0, x0=1.0, theta=0.1, dt=1.0)
+            silent = TensorDictModule(torch.zeros_like, ["observation"], ["zeros"])
+            start = TensorDictModule(lambda zeros: zeros[..., :1], ["zeros"], ["action"])
+            batch = Collector(env, TensorDictSequential(silent, start, explore), frames_per_batch=404).collect()
+        # An episode of Pendulum has 200 steps; step t of it gets 0.9ᵗ⁺¹.
+        age = torch.arange(202) % 200 + 1.0
+        torch.testing.assert_close(batch["action"], (0.9**age).expand(2, 202).unsqueeze(-1))
+        torch.testing.assert_close(batch["next", "_ou_action_noise"], batch["action"])
+
+    def test_the_deterministic_policy_is_the_one_without_it(self):
+        with GymEnv("Pendulum-v1", num_envs=2, seed=0) as env:
+            actor = TensorDictSequential(Actor(nn.Linear(3, 1)), TanhModule("action", spec=env.action_spec))
+            policy = TensorDictSequential(actor, constant(env.action_spec))
+            batch = Collector(env, policy, frames_per_batch=40, exploration_type="mode").collect()
+        torch.testing.assert_close(batch["action"], actor(batch.copy())["action"])

@@ -55,7 +55,7 @@ class Inference:
             self._known.pop(key, None)
             self.holdings.pop(key, None)
             if key in step.specs:
-                self._provide(key, step.specs[key])
+                self.provide(key, step.specs[key])
             elif key in outputs:
                 self._known[key] = torch.empty(outputs[key].shape, dtype=outputs[key].dtype, device="meta")
                 self.holdings[key] = _holding(outputs[key], domains.get(key, ""))
@@ -65,7 +65,8 @@ class Inference:
                 # Nobody has said which values there are, so they are those that the environment takes.
                 self.holdings[key] = Holding(held.shape, held.dtype, spec.domain, held.batched)
 
-    def _provide(self, key: Key, spec: TensorSpec) -> None:
+    def provide(self, key: Key, spec: TensorSpec) -> None:
+        """An entry that holds what a spec says."""
         self._known[key] = torch.empty((*BATCH, *spec.shape), dtype=spec.dtype, device="meta")
         self.holdings[key] = Holding(tuple(spec.shape), _name_of(spec.dtype), spec.domain)
 
@@ -91,6 +92,8 @@ def infer(steps: Sequence[Step]) -> tuple[dict[Key, Holding], list[str]]:
     """What every entry holds, as far as it can be found out, and notes on what cannot."""
     inference = Inference()
     for step in steps:
+        for key, spec in getattr(step.module, "carried_specs", {}).items():
+            inference.provide(key, spec)  # the collector feeds it
         inference.run(step)
     return inference.holdings, inference.notes
 

@@ -22,13 +22,14 @@ class EnsembleModule(TensorDictModuleBase):
     """N copies of a key module, with parameters of their own, in one call.
 
     Parameters and buffers are ordinary ones of this module: a leading dimension N, and otherwise the names that the
-    module gives them. Copy 0 starts as the module is; the others are initialised anew by the ``reset_parameters`` of
-    its parts. (One that was initialised in another way needs ``parameter_init_function``, or a list of modules.) The
-    module itself is left alone.
+    module gives them, under ``module``, which is not to be called by itself. Copy 0 starts as the module that is given,
+    which is left alone; the others are initialised anew by the ``reset_parameters`` of its parts. (One that was
+    initialised in another way needs ``parameter_init_function``, or a list of modules.)
 
     More than four copies run in one ``torch.vmap``; fewer are faster one after the other, and what torch cannot
     vectorise has to be: modules with an ``nn.GRU``, ``nn.LSTM``, ``nn.RNN`` or ``nn.LSTMCell`` inside (the recurrent
-    modules of this package are no such case). Where they draw, copies draw independently.
+    modules of this package are no such case). Where they draw, copies draw independently. One thread at a time may call
+    an ensemble.
 
     Args:
         module: a key module, or a list of such of one kind, one for each copy.
@@ -65,7 +66,7 @@ class EnsembleModule(TensorDictModuleBase):
         copies = _members(type(self).__name__, module, num_copies, parameter_init_function)
         contract = copies[0].contract
         super().__init__(
-            copies[0].in_keys, copies[0].out_keys, optional_keys=contract.optional, carries=contract.carries
+            copies[0].in_keys, copies[0].out_keys, optional_keys=list(contract.optional), carries=list(contract.carries)
         )
         self.num_copies = len(copies)
         carried = getattr(copies[0], "carried_specs", {})

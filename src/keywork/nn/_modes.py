@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import _GeneratorContextManager, contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -50,7 +50,7 @@ def exploration_type() -> ExplorationType | None:
     return kind
 
 
-def set_exploration_type(type: Any = ExplorationType.DETERMINISTIC) -> AbstractContextManager[None]:
+def set_exploration_type(type: Any = ExplorationType.DETERMINISTIC) -> _GeneratorContextManager[None]:
     """Set the exploration type of everything called inside: a context manager and a decorator.
 
     >>> with set_exploration_type("mode"):
@@ -65,7 +65,7 @@ def recurrent_mode() -> bool:
     return bool(getattr(_current, "recurrent", False))
 
 
-def set_recurrent_mode(mode: bool = True) -> AbstractContextManager[None]:
+def set_recurrent_mode(mode: bool = True) -> _GeneratorContextManager[None]:
     """Let recurrent modules run over sequences (or, if False, over steps): a context manager and a decorator."""
     if not isinstance(mode, bool):
         raise TypeError(f"set_recurrent_mode takes True for sequences or False for steps; got {mode!r}.")
