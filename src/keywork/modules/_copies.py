@@ -41,9 +41,7 @@ def findings_of(copies: Sequence[nn.Module]) -> list[Finding]:
             if varied and torch.equal(parameter, first[name]):
                 problem = f"the parameter {name!r} is the same in members 0 and {number}, which would learn the same."
                 fix = "pass parameter_init_function=function(module), or a list of modules in place of one."
-                return [
-                    Finding("equal-members", problem, "no reset_parameters() that would change it", fix)
-                ]
+                return [Finding("equal-members", problem, "no reset_parameters() that would change it", fix)]
     return []
 
 
