@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # what a terminal cannot show is no reason to fail
             stream.reconfigure(errors="replace")
-    with Stop() as stop:
+    with Stop(for_good=argv is None) as stop:
         try:
             code = _dispatch(words)
             sys.stdout.flush()

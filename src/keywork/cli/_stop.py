@@ -14,11 +14,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Stop:
     """While this is open, the first signal raises KeyboardInterrupt, and the second one ends the process.
 
+    Args:
+        for_good: stay open, where the process ends right afterwards: a signal while Python shuts down is a second one.
+
     Attributes:
         signal: the one that came, if any.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, for_good: bool = False) -> None:
+        self._for_good = for_good
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -34,6 +38,8 @@ class Stop:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self._for_good and self.signal is not None:
+            return
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

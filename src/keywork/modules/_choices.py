@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Size, Tensor, nn
@@ -33,7 +33,7 @@ class Choices(nn.Module):
         raise NotImplementedError
 
     def random(self, action: Tensor, mask: Tensor | None) -> Tensor:
-        """As many actions of the same type, uniform among what the mask allows."""
+        """As many actions, uniform among what the mask allows; of the same type, or flags where that has to be cast."""
         raise NotImplementedError
 
     def value_of(self, values: Tensor, action: Tensor) -> Tensor:
@@ -118,8 +118,6 @@ class OneHotOf(Choices):
         n: how many choices; None takes as many as there are values.
     """
 
-    places: Any
-
     def __init__(self, owner: str, n: int | None) -> None:
         super().__init__(owner, None if n is None else (n,), 1)
         self.n = n
@@ -132,17 +130,18 @@ class OneHotOf(Choices):
         if mask is not None:
             values = without(self.owner, values, mask)
         chosen, index = values.max(-1, keepdim=True)
-        places = self.places
+        places = self._buffers["places"]  # at a fraction of the price of an attribute
         places = torch.arange(values.shape[-1], device=values.device) if places is None else places
-        return (index == places).to(dtype), chosen
+        flags = torch.eq(index, places)
+        return flags.long() if dtype is torch.int64 else flags.to(dtype), chosen
 
     def random(self, action: Tensor, mask: Tensor | None) -> Tensor:
-        """Uniform vectors."""
+        """Uniform vectors, of flags."""
         if mask is None:
             index = torch.randint(self.n or 0, (*action.shape[:-1], 1), device=action.device)
         else:
             index = random_allowed(require_choice(self.owner, as_mask(self.owner, mask, action.shape)))
-        return torch.eq(index, self.places).to(action.dtype)
+        return torch.eq(index, cast(Tensor, self._buffers["places"]))
 
     def value_of(self, values: Tensor, action: Tensor) -> Tensor:
         """The values of the ones, ``[*B, 1]``."""
@@ -172,9 +171,9 @@ class Bits(Choices):
         return ones.to(dtype), sum_of_ones(values, ones, self.dims)
 
     def random(self, action: Tensor, mask: Tensor | None) -> Tensor:
-        """Fair coins, for the bits that may be one."""
+        """Fair coins, flags, for the bits that may be one."""
         ones = torch.rand_like(action, dtype=torch.float32) < 0.5
-        return (ones if mask is None else ones & as_mask(self.owner, mask, action.shape)).to(action.dtype)
+        return ones if mask is None else ones & as_mask(self.owner, mask, action.shape)
 
     def value_of(self, values: Tensor, action: Tensor) -> Tensor:
         """The sums of the ones' values, ``[*B, 1]``."""

@@ -100,10 +100,10 @@ class EGreedyModule(ExplorationModule):
         choices: Any = self._modules.get("choices")
         if choices is None:
             raise self.without_spec()
-        batch = choices.batch_of(action) if choices.dims else action.shape
+        batch, ones = (choices.batch_of(action), [1] * choices.dims) if choices.dims else (action.shape, None)
         # One for each element of the batch, with a dimension of one for each of the action's.
-        like = action if not choices.dims else action.new_empty(*batch, *[1] * choices.dims)
-        coin = torch.rand_like(like, dtype=torch.float32) < self._strength
+        lots = torch.rand(*batch, *ones, device=action.device) if ones else torch.rand_like(action, dtype=torch.float32)
+        coin = lots < self._strength
         explored = torch.where(coin, choices.random(action, others[-1] if self._masked else None), action)
         if len(self._out_keys) == 1:
             return (explored,)
