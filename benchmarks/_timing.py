@@ -54,6 +54,17 @@ def compare(times: Mapping[str, Sequence[float]]) -> dict[str, Result]:
     return results
 
 
+def cell(result: Result, unit: str = "µs") -> str:
+    """A time, the ratio to the baseline, and the ratio's quartiles."""
+    time = result.seconds * {"µs": 1e6, "ms": 1e3}[unit]
+    return f"{time:.1f}, {result.ratio:.2f}x ({result.low:.2f}-{result.high:.2f})"
+
+
+def verdict(result: Result, goal: float) -> str:
+    """Whether the ratio is within the goal."""
+    return f"met: {result.ratio:.2f}x" if result.ratio <= goal else f"**missed: {result.ratio:.2f}x**"
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table with a heading."""
     lines = [f"### {title}", "", _row(columns), _row(["---"] * len(columns)), *map(_row, rows)]

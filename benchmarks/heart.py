@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 from _contestants import Case, cases
-from _timing import Result, interleave, table
+from _timing import Result, cell, interleave, table, verdict
 
 BATCHES = (1, 8, 256)
 JUDGED = 8  # the batch that the goals are for
@@ -33,13 +33,8 @@ def _table(case: Case, goal: float, *, compiled: bool, rounds: int) -> str:
                 torch.compiler.reset()  # or a second shape would be compiled for all shapes
             calls = case.compiled_calls(batch) if compiled else case.calls(batch)
             measured[batch] = interleave(calls, rounds=rounds)
-    rows = [[name, *(_cell(measured[batch][name]) for batch in BATCHES)] for name in measured[JUDGED]]
-    ratio = measured[JUDGED]["keywork"].ratio
-    verdict = f"met: {ratio:.2f}x" if ratio <= goal else f"**missed: {ratio:.2f}x**"
-    rows.append([f"goal {goal:g}x", *(verdict if batch == JUDGED else "" for batch in BATCHES)])
+    rows = [[name, *(cell(measured[batch][name]) for batch in BATCHES)] for name in measured[JUDGED]]
+    judgement = verdict(measured[JUDGED]["keywork"], goal)
+    rows.append([f"goal {goal:g}x", *(judgement if batch == JUDGED else "" for batch in BATCHES)])
     title = case.title + (", compiled" if compiled else "")
     return table(title, ["µs a call, ratio (quartiles)", *(f"batch {batch}" for batch in BATCHES)], rows)
-
-
-def _cell(result: Result) -> str:
-    return f"{result.seconds * 1e6:.1f}, {result.ratio:.2f}x ({result.low:.2f}-{result.high:.2f})"

@@ -12,7 +12,15 @@ from importlib import import_module, metadata
 import torch
 
 # name -> the module beside this file and the function in it; a peer that is not installed is left out of the tables.
-BENCHMARKS = {"heart": "heart", "compiled": "heart", "collect": "collect", "ppo": "ppo"}
+BENCHMARKS = {
+    "heart": "heart",
+    "compiled": "heart",
+    "distributions": "distributions",
+    "operators": "operators",
+    "recurrent": "recurrent",
+    "collect": "collect",
+    "ppo": "ppo",
+}
 PACKAGES = ("keywork", "torch", "tensordict", "torchrl", "stable_baselines3", "gymnasium", "numpy", "pandas")
 
 

@@ -152,6 +152,8 @@ class TestSuggestions:
         assert misspelling("head_1", ["head_2"]) is None
         assert misspelling("layer10", ["layer1"]) is None
         assert misspelling("h", [("next", "h")]) is None
+        # Alike only as far as the group around both goes.
+        assert misspelling(("group", "observation"), [("group", "action")]) is None
         assert misspelling(("agents", "action"), [("agnts", "acton")]) is None
         assert misspelling(("agents", "action"), [("agents", "acton")]) == ("agents", "acton")
 

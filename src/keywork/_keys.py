@@ -178,14 +178,14 @@ def misspelling(key: Key, candidates: Iterable[Key]) -> Key | None:
     >>> misspelling("hidden", ["hiden"]), misspelling("head_1", ["head_2"]), misspelling("h", [("next", "h")])
     ('hiden', None, None)
     """
-
-    def could_be(other: Key) -> bool:
-        ours, theirs = path_of(key), path_of(other)
-        different = [(a, b) for a, b in zip(ours, theirs, strict=False) if a != b]
+    ours, alike = path_of(key), dict[Key, float]()
+    for other in candidates:
+        different = [(a, b) for a, b in zip(path_of(other), ours, strict=False) if a != b]
         letters = [{"".join(c for c in name if not c.isdigit()) for name in pair} for pair in different]
-        return len(ours) == len(theirs) and len(different) == 1 and len(letters[0]) == 2
-
-    return nearest(key, filter(could_be, candidates))
+        if len(path_of(other)) == len(ours) and len(different) == 1 and len(letters[0]) == 2:
+            # Of that part alone: a group around both would make any two names alike.
+            alike[other] = difflib.SequenceMatcher(None, *different[0]).ratio()
+    return max((other for other in alike if alike[other] >= 0.75), key=lambda other: alike[other], default=None)
 
 
 def meant(key: Key, candidates: Iterable[Key], cutoff: float = 0.6) -> str:

@@ -55,6 +55,30 @@ def test_a_batch_runs_again_as_sequences_with_the_same_result(kind):
         torch.testing.assert_close(again[key], batch[key], rtol=0.0, atol=1e-5)
 
 
+@KINDS
+@pytest.mark.parametrize(("begin", "end"), [(0, 1), (3, 40), (17, 100), (99, 100)])
+def test_so_does_any_slice_of_it(kind, begin, end):
+    """As replay cuts them: a slice begins with the state that is stored at its first step, reset or not."""
+    actor = policy(kind)
+    with GymEnv("CartPole-v1", num_envs=3, seed=0) as env:
+        piece = Collector(env, actor, frames_per_batch=300).collect()[:, begin:end]
+    with set_recurrent_mode(True):
+        torch.testing.assert_close(actor.log_prob(piece), piece["sample_log_prob"], rtol=0.0, atol=1e-5)
+
+
+def test_a_flag_that_the_environment_does_not_show_is_refused():
+    memory = GRUModule(4, 8, in_keys=["observation", "memory", ("flags", "first")], out_key="action")
+    with GymEnv("CartPole-v1") as env, pytest.raises(ValueError) as error:
+        Collector(env, memory, frames_per_batch=4)
+    assert str(error.value) == (
+        "Collector cannot be built: 1 finding.\n"
+        "1. the policy (GRUModule (4 -> 8)) reads ('flags', 'first'), which the environment 'CartPole-v1' does not "
+        "show.\n"
+        "   provided: CartPole-v1 shows 'observation', 'done', 'terminated', 'truncated', 'is_init'\n"
+        "   Read one of these: in_keys=[...]."
+    )
+
+
 def test_collecting_takes_steps_whatever_is_set_around_it():
     actor = policy(GRUModule)
     with GymEnv("CartPole-v1", num_envs=2, seed=0) as env, set_recurrent_mode(True):

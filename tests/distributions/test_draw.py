@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import distributions as D
 
-from keywork.distributions import TanhNormal, check_arguments, draw
+from keywork._errors import SpecError
+from keywork.distributions import Categorical, CompositeDistribution, IndependentNormal, TanhNormal, draw, score
 
 
 class TestDraw:
@@ -98,17 +99,59 @@ class TestDraw:
         assert torch.equal(one, other)
 
 
-class TestCheckArguments:
-    def test_right_ones_give_no_finding(self):
-        assert check_arguments(D.Normal, ["loc", "scale"], []) == []
-        assert check_arguments(D.Normal, ["scale"], ["loc", "validate_args"]) == []
-        assert check_arguments(lambda **anything: None, ["what", "ever"], ["else"]) == []
-        assert check_arguments(lambda *anything, a: None, ["a"], []) == []
+class TestSeveral:
+    def dist(self):
+        loc = torch.zeros(4, 2, requires_grad=True)
+        return CompositeDistribution.from_distributions(
+            {"x": TanhNormal(loc, torch.ones(4, 2)), "k": Categorical(torch.zeros(4, 3)), "t": D.Poisson(torch.ones(4))}
+        )
 
-    def test_each_kind_of_mistake_has_its_name(self):
-        findings = check_arguments(D.Normal, ["loc", "loc", "std"], ["lo"])
-        kinds = ["duplicate-parameter", "unknown-parameter", "unknown-keyword", "missing-parameter"]
-        assert [finding.kind for finding in findings] == kinds
+    def test_flat_and_each_part_with_a_gradient_where_it_has_one(self):
+        values = draw(self.dist(), "random", with_log_prob=True)
+        assert [value.shape for value in values] == [(4, 2), (4,), (4,), (4,), (4,), (4,)]
+        assert [value.requires_grad for value in values[:3]] == [True, False, False]
 
-    def test_a_parameter_given_in_both_places_counts_as_given(self):
-        assert check_arguments(D.Normal, ["loc"], ["scale"]) == []
+    def test_one_log_prob_for_all(self):
+        *values, total = draw(self.dist(), "random", with_log_prob=True, summed=True)
+        torch.testing.assert_close(total, score(self.dist(), values), atol=1e-4, rtol=1e-4)
+        assert len(draw(self.dist(), "random", summed=True)) == 3
+
+    @pytest.mark.parametrize("kind", ["mode", "mean", "deterministic"])
+    def test_free_of_noise(self, kind):
+        one, other = draw(self.dist(), kind), draw(self.dist(), kind)
+        assert all(map(torch.equal, one, other))
+
+
+class TestManySamples:
+    @pytest.mark.parametrize("kind", ["random", "mode"])
+    def test_they_follow_the_dimensions_of_the_batch(self, kind):
+        dist = TanhNormal(torch.zeros(4, 3, 2), torch.ones(4, 3, 2))
+        value, log_prob = draw(dist, kind, with_log_prob=True, num_samples=5)
+        assert (value.shape, log_prob.shape) == ((4, 3, 5, 2), (4, 3, 5))
+        torch.testing.assert_close(score(dist, [value], 5), log_prob, atol=1e-4, rtol=1e-4)
+        assert (len(value.unique()) == 1) == (kind == "mode")
+
+    def test_the_score_stands_beside_its_sample(self):
+        dist = IndependentNormal(torch.zeros(2, 1), torch.ones(2, 1))
+        value = torch.tensor([[[0.0], [1.0], [2.0]], [[3.0], [0.0], [0.0]]])
+        # minus half of the square, and half of log(2 pi) = 0.9189
+        expected = -0.5 * value.squeeze(-1).square() - 0.5 * math.log(2 * math.pi)
+        torch.testing.assert_close(score(dist, [value], 3), expected)
+
+    def test_another_shape_is_refused_where_the_numbers_happen_to_fit_too(self):
+        dist = IndependentNormal(torch.zeros(2, 2), torch.ones(2, 2))
+        with pytest.raises(SpecError, match=r"of shape \[2, 2\]: 2 samples an element have shape \[2, 2, 2\]"):
+            score(dist, [torch.zeros(2, 2)], 2)
+
+
+def test_what_a_projection_gives_is_what_is_scored():
+    dist = IndependentNormal(torch.tensor([[0.0], [9.0]]), torch.ones(2, 1))
+    value, log_prob = draw(dist, "mode", with_log_prob=True, project=[lambda x: x.clamp(-1.0, 1.0)])
+    assert value.flatten().tolist() == [0.0, 1.0]
+    # (1 - 9)^2 / 2 = 32
+    assert log_prob.tolist() == pytest.approx([-0.918939, -32.918939])
+    torch.manual_seed(0)
+    value, log_prob = draw(dist, "random", with_log_prob=True, project=[lambda x: x.clamp(-1.0, 1.0)])
+    torch.testing.assert_close(log_prob, dist.log_prob(value))
+    plain = draw(dist, "mode", with_log_prob=True, project=[None])
+    assert plain[0].flatten().tolist() == [0.0, 9.0]

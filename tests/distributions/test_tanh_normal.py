@@ -84,6 +84,55 @@ def test_stored_actions_are_scored_within_a_hundredth_as_far_as_documented(dtype
         assert dist.log_prob(action).item() == pytest.approx(exact_score(loc, 1.0, loc), abs=1e-2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("bounds", [(-2.5, 2.5), (0.0, 10.0), (2.0, 3.0), (100.0, 101.0), (-1e4, 3e4), (-48.0, 0.5)])
+def test_with_any_bounds_a_stored_action_is_scored_as_well_as_it_was_stored(bounds, dtype):
+    """u is found to cosh²(u) · gap / half, with the gap between the floats at the bound that is larger in size."""
+    low, high = bounds
+    half, largest = (high - low) / 2, torch.tensor(max(-low, high), dtype=dtype)
+    gap = float(largest - torch.nextafter(largest, torch.zeros((), dtype=dtype)))
+    for target in torch.linspace(-5, 5, 41, dtype=torch.float64).tolist():
+        action = torch.tensor([low + half * (math.tanh(target) + 1)], dtype=torch.float64).to(dtype)
+        if low < action.item() < high:
+            # A narrow scale around the true u shows by how much the one that was found differs.
+            dist = TanhNormal(torch.tensor([target], dtype=torch.float64), torch.tensor([1e-3]), low, high)
+            off = math.sqrt(max(0.0, 2e-6 * (exact_score(target, dist.scale, target, half) - dist.log_prob(action))))
+            assert off < math.cosh(target) ** 2 * gap / half + 1e-4
+
+
+@pytest.mark.parametrize("bounds", [(-1.0, 1.0), (-2.5, 2.5), (0.5, 10.0), (100.0, 101.0), (-1e4, 3e4)])
+def test_the_numbers_next_to_the_bounds_are_scored_as_what_they_are(bounds):
+    """Not as what lies on the bound. Between two of them u differs by ½ log 2 = 0.35, which is worth 0.7 in a score."""
+    low, high = (torch.tensor(bound) for bound in bounds)
+    half = (bounds[1] - bounds[0]) / 2
+    for inside in (torch.nextafter(low, high), torch.nextafter(high, low)):
+        u = float(mpmath.atanh((2 * mpmath.mpf(inside.item()) - bounds[0] - bounds[1]) / (2 * half)))
+        score = TanhNormal(torch.tensor([u]), torch.ones(1), *bounds).log_prob(inside.view(1))
+        assert score.item() == pytest.approx(exact_score(u, 1.0, u, half), abs=0.75)
+        for scale in (1e-3, 1.0, 1e3):
+            params = [torch.tensor([x]).requires_grad_() for x in (u, scale, inside.item())]
+            score = TanhNormal(*params[:2], *bounds).log_prob(params[2])
+            assert all(gradient.isfinite() for gradient in torch.autograd.grad(score, params))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("bounds", [(-1.0, 1.0), (0.0, 10.0), (-3.0, 1.0)])
+def test_in_half_precision_the_joint_score_is_as_exact(bounds, dtype):
+    noise = torch.randn(200, 1, generator=torch.Generator().manual_seed(0))
+    for loc in (0.0, -8.0, 50.0):
+        for scale in (1e-3, 0.1, 1.0, 30.0, 1e3):
+            dist = TanhNormal(column(loc, dtype=dtype), column(scale, dtype=dtype), *bounds)
+            action, score = dist.rsample_and_log_prob(generator=torch.Generator().manual_seed(0))
+            assert action.dtype == dtype and score.dtype == torch.float32
+            assert dist.log_prob(action).isfinite().all()
+            for i in range(0, 200, 50):
+                spread = float(dist.scale[0])
+                truth = exact_score(loc, spread, loc + spread * float(noise[i]), (bounds[1] - bounds[0]) / 2)
+                assert score[i].item() == pytest.approx(truth, abs=1e-3, rel=3e-7)
+            for value in (dist.mean, dist.mode, dist.deterministic_sample):
+                assert value.dtype == dtype and dist.support.check(value.double()).all()
+
+
 @pytest.mark.parametrize("loc", [-5.0, -10.0, -20.0, -40.0])
 def test_next_to_a_lower_bound_of_zero_actions_keep_their_digits(loc):
     dist = TanhNormal(column(loc), column(0.1), 0.0, 10.0)

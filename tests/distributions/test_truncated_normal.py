@@ -13,7 +13,7 @@ from keywork.distributions import TruncatedNormal
 
 LOCS = [0.0, 0.3, -0.9, 1.001, 3.0, -4.0, 8.0, -20.0, 50.0]
 SCALES = [1e-6, 1e-3, 0.1, 1.0, 30.0, 1e3]
-BOUNDS = [(-1.0, 1.0), (0.0, 10.0), (0.25, 0.5), (-1e4, 3e4)]
+BOUNDS = [(-1.0, 1.0), (0.0, 10.0), (0.25, 0.5), (-1e4, 3e4), (100.0, 101.0), (-1e4, 2**-13)]
 TENSORS = (torch.tensor([-1.0, 2.0]), torch.tensor([0.5, 8.0]))
 
 
@@ -93,6 +93,25 @@ def test_nothing_is_ever_outside_and_every_draw_has_a_score(bounds, dtype):
     for value in (values, dist.sample((200,)), dist.mean, dist.mode, dist.deterministic_sample):
         assert value.dtype == dtype and ((value >= low) & (value <= high)).all()
     assert scores.dtype == dist.entropy().dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bounds", [(-1.0, 1.0), (0.0, 10.0), (-0.3, 0.7)])
+def test_in_half_precision_it_is_the_rounding_of_what_the_same_numbers_give_in_float64(bounds, dtype):
+    scales = torch.tensor([1e-6, 1e-3, 0.1, 1.0, 30.0, 1e3]).to(dtype)
+    grid = torch.cartesian_prod(torch.tensor(LOCS).to(dtype), scales[scales > 1e-4])
+    dist = TruncatedNormal(*grid.unbind(-1), *bounds, event_dims=0)
+    exact_one = TruncatedNormal(*grid.double().unbind(-1), *bounds, event_dims=0)
+    for name in ("mean", "mode", "deterministic_sample", "variance"):
+        got, truth = getattr(dist, name), getattr(exact_one, name)
+        # Half the spacing of the type, but where it would round onto the other side of a bound.
+        close = (got.double() - truth).abs() <= torch.finfo(dtype).eps * truth.abs() + 1e-6
+        at_a_bound = (got == torch.tensor(bounds[0], dtype=dtype)) | (got == torch.tensor(bounds[1], dtype=dtype))
+        assert (close | at_a_bound).all()
+    torch.testing.assert_close(dist.entropy().double(), exact_one.entropy(), atol=1e-4, rtol=1e-5)
+    values = dist.sample((20,), generator=torch.Generator().manual_seed(0))
+    held = values.double().clamp(*bounds)  # a bound that the type cannot represent is not outside
+    torch.testing.assert_close(dist.log_prob(values).double(), exact_one.log_prob(held), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("bounds", [(-1.0, 1.0), (0.0, 10.0), (0.25, 0.26)])

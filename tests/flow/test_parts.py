@@ -31,10 +31,10 @@ def net(reads, writes, width=(4, 2)):
     return TensorDictModule(nn.Linear(*width), [reads], [writes])
 
 
-def actor():
+def actor(return_log_prob=True):
+    options = {"distribution_class": d.Categorical, "return_log_prob": return_log_prob}
     return ProbabilisticTensorDictSequential(
-        net("observation", "logits"),
-        ProbabilisticTensorDictModule(["logits"], ["action"], distribution_class=d.Categorical, return_log_prob=True),
+        net("observation", "logits"), ProbabilisticTensorDictModule(["logits"], ["action"], **options)
     )
 
 
@@ -63,7 +63,7 @@ def kinds(flow):
 def test_the_env_acts_after_the_last_part_that_writes_the_action(env):
     noise = Noise(["action"], ["action"])
     loss = Estimator([("next", "reward")], ["loss_value"])
-    flow = Flow(env, actor(), noise, loss)
+    flow = Flow(env, actor(return_log_prob=False), noise, loss)
     assert names(flow) == ["CartPole-v1", "Linear", "Categorical", "Noise", "CartPole-v1 step", "Estimator"]
     assert kinds(flow) == ["env", "policy", "policy", "exploration", "env", "loss"]
     assert flow.parts[0].description == "2 environments"

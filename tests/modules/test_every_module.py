@@ -1,172 +1,435 @@
-"""What holds for every module that acts, explores or judges: compiled, vectorised, copied, sent, in other types."""
+"""Every key module of the catalogue passes the conformance kit."""
 
-import copy
-import pickle
-from collections.abc import Callable
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+import keywork.modules
+import keywork.nn
+import keywork.objectives
+from keywork.distributions import (
+    Categorical,
+    Delta,
+    IndependentNormal,
+    NormalParamExtractor,
+    OneHotCategorical,
+    TanhDelta,
+    TanhNormal,
+    TruncatedNormal,
+)
 from keywork.modules import (
     Actor,
     ActorCriticOperator,
+    ActorCriticWrapper,
+    ActorValueOperator,
     AdditiveGaussianModule,
     DistributionalQValueActor,
+    DistributionalQValueModule,
     EGreedyModule,
     EnsembleModule,
+    GRUModule,
+    LSTMModule,
     NoisyLinear,
     OrnsteinUhlenbeckProcessModule,
+    ProbabilisticActor,
     QValueActor,
     QValueModule,
+    RandomPolicy,
+    SDEConfig,
     TanhModule,
     ValueOperator,
+    WrapModule,
+    as_tensordict_module,
     gSDEModule,
 )
 from keywork.nets import MLP
-from keywork.nn import TensorDictModule, TensorDictModuleBase, set_exploration_type
-from keywork.specs import Bounded, Categorical, MultiBinary, MultiDiscrete, OneHot
+from keywork.nn import (
+    ProbabilisticTensorDictModule,
+    ProbabilisticTensorDictSequential,
+    TensorDictModule,
+    TensorDictModuleBase,
+    TensorDictSequential,
+    set_recurrent_mode,
+)
+from keywork.objectives import GAE, ClipPPOLoss
+from keywork.specs import Bounded, MultiBinary, MultiDiscrete, OneHot
+from keywork.specs import Categorical as Choice
+from keywork.testing import KeyModuleConformance
 
 B = 5
+BOX = Bounded(-1.0, 1.0, (2,))
 INDEX = torch.zeros(B, dtype=torch.int64)
 NUMBERS = torch.zeros(B, 2)
+STATES = torch.randn(B, 3, generator=torch.Generator().manual_seed(0))
 FIRST = torch.ones(B, 1, dtype=torch.bool)
-BOX = Bounded(-1.0, 1.0, (2,))
+T = 4
+SEVERAL = INDEX.unsqueeze(-1).expand(B, 2)
+
+Place = Callable[[Any], Any]
 
 
-@dataclass
+def plain(key: Any) -> Any:
+    return key
+
+
+def nested(key: Any) -> Any:
+    """The key inside a group; what a step hands on stays at the root of it: ``("next", "group", key)``."""
+    path = (key,) if isinstance(key, str) else key
+    return (*path[:1], "group", *path[1:]) if path[0] == "next" else ("group", *path)
+
+
+@dataclass(frozen=True)
 class Case:
-    make: Callable[[], TensorDictModuleBase]
+    """How a module is made under keys that ``k`` places, and what it is fed, in the order of its in_keys."""
+
+    make: Callable[[Place], TensorDictModuleBase]
     inputs: tuple[Tensor, ...]
-    noisy: bool = True
+    noisy: bool = False
+    exempt: Mapping[str, str] = field(default_factory=dict)
+    batch_dims: int = 1
+    lazy: Callable[[], TensorDictModuleBase] | None = None
+    sequences: bool = False
 
 
 def flags(n: int) -> Tensor:
     return torch.ones(B, n, dtype=torch.bool)
 
 
-def operator() -> ActorCriticOperator:
-    trunk = TensorDictModule(nn.Linear(3, 8), ["observation"], ["hidden"])
-    critic = ValueOperator(MLP(8 + 2, 1), ["hidden", "action"])
-    return ActorCriticOperator(trunk, Actor(nn.Linear(8, 2), ["hidden"]), critic)
+def net(n_in: int, n_out: int, k: Place, read: str = "observation", write: str = "hidden") -> TensorDictModule:
+    return TensorDictModule(nn.Linear(n_in, n_out), [k(read)], [k(write)])
 
 
-def atoms() -> DistributionalQValueActor:
-    net = nn.Sequential(nn.Linear(3, 20), nn.Unflatten(-1, (5, 4)))
-    return DistributionalQValueActor(net, torch.linspace(-1.0, 1.0, 5), spec=OneHot(4))
+def located(k: Place) -> TensorDictModule:
+    module = nn.Sequential(nn.Linear(3, 4), NormalParamExtractor())
+    return TensorDictModule(module, [k("observation")], [k("loc"), k("scale")])
+
+
+def normal_actor(kind: Any, k: Place, **options: Any) -> ProbabilisticActor:
+    keys = {"loc": k("loc"), "scale": k("scale")}
+    return ProbabilisticActor(located(k), keys, [k("action")], distribution_class=kind, return_log_prob=True, **options)
+
+
+def choosing_actor(kind: Any, k: Place) -> ProbabilisticActor:
+    steps = net(3, 4, k, write="logits")
+    return ProbabilisticActor(steps, [k("logits")], [k("action")], distribution_class=kind, return_log_prob=True)
+
+
+def pointing_actor(kind: Any, k: Place) -> ProbabilisticActor:
+    return ProbabilisticActor(net(3, 2, k, write="param"), [k("param")], [k("action")], distribution_class=kind)
+
+
+def drawing(k: Place, kind: Any = IndependentNormal) -> ProbabilisticTensorDictModule:
+    keys = {"loc": k("loc"), "scale": k("scale")}
+    return ProbabilisticTensorDictModule(keys, [k("action")], distribution_class=kind, return_log_prob=True)
+
+
+def value(k: Place, n_in: int = 3, read: str = "observation") -> ValueOperator:
+    return ValueOperator(nn.Linear(n_in, 1), [k(read)], [k("state_value")])
+
+
+def judge(k: Place) -> ValueOperator:
+    return ValueOperator(MLP(8 + 2, 1), [k("hidden"), k("action")], [k("state_action_value")])
+
+
+def act(k: Place) -> Actor:
+    return Actor(nn.Linear(8, 2), [k("hidden")], [k("action")])
+
+
+def atoms(k: Place) -> DistributionalQValueActor:
+    network = nn.Sequential(nn.Linear(3, 20), nn.Unflatten(-1, (5, 4)))
+    keys = {"action_value_key": k("action_value"), "action_key": k("action")}
+    return DistributionalQValueActor(network, torch.linspace(-1.0, 1.0, 5), [k("observation")], OneHot(4), **keys)
+
+
+def q_actor(k: Place) -> QValueActor:
+    keys = {"action_value_key": k("action_value"), "action_key": k("action")}
+    chosen = k("chosen_action_value")
+    return QValueActor(
+        nn.Linear(3, 4), in_keys=[k("observation")], spec=OneHot(4), chosen_action_value_key=chosen, **keys
+    )
+
+
+def greedy(spec: Any, k: Place, **keys: str) -> EGreedyModule:
+    return EGreedyModule(spec, action_key=k("action"), **{name: k(key) for name, key in keys.items()})
+
+
+def q_module(form: Any, k: Place, mask: str | None = None, **options: Any) -> QValueModule:
+    keys = [k(key) for key in ("action", "action_value", "chosen_action_value")]
+    return QValueModule(form, keys[1], None if mask is None else k(mask), keys, **options)
+
+
+def q_atoms(k: Place) -> DistributionalQValueModule:
+    keys = [k("action"), k("action_value")]
+    return DistributionalQValueModule("categorical", torch.linspace(-1.0, 1.0, 5), keys[1], None, keys)
+
+
+def recurrent(kind: Any, names: list[str], k: Place, **options: Any) -> TensorDictModuleBase:
+    keys = [k("observation"), *map(k, names), k("is_init")]
+    return kind(3, 4, in_keys=keys, out_key=k("features"), **options)
+
+
+def sde(k: Place) -> gSDEModule:
+    names = ("loc_key", "state_key", "is_init_key", "scale_key", "action_key", "noise_key", "log_prob_key")
+    keys = ("loc", "observation", "is_init", "scale", "action", "noise", "log_prob")
+    config = SDEConfig(**{name: k(key) for name, key in zip(names, keys, strict=True)})
+    return gSDEModule(2, 3, return_log_prob=True, config=config)
+
+
+def noise_process(k: Place, **options: Any) -> OrnsteinUhlenbeckProcessModule:
+    keys = {"action_key": k("action"), "noise_key": k("noise"), "is_init_key": k("is_init")}
+    return OrnsteinUhlenbeckProcessModule(BOX, **keys, **options)
+
+
+def critic(k: Place) -> ValueOperator:
+    """A critic for what reads "state_value", wherever the observation is."""
+    return ValueOperator(nn.Linear(3, 1), [k("observation")])
+
+
+def loss(k: Place) -> ClipPPOLoss:
+    return ClipPPOLoss(choosing_actor(Categorical, k), critic(k))
+
+
+def fold(td: TensorDict) -> TensorDict:
+    return td
+
+
+WRAPPED = {
+    "dispatch": "its function takes a TensorDict",
+    "compile": "runs whatever function it is given, on TensorDicts",
+    "select_out_keys": "what its function writes is not its to choose",
+}
+RANDOM = {
+    "deterministic": "acts at random under every exploration type",
+    "threads": "has no exploration type",
+    "spawn": "acts at random",
+    "state_dict": "acts at random",
+    "deepcopy": "acts at random",
+    "functional": "acts at random",
+    "batch_shapes": "acts at random",
+    "select_out_keys": "acts at random",
+    "nested": "acts at random",
+    "precision": "the type of an action is its spec's",
+    "meta": "the device of an action is its spec's",
+}
+SCORED = {"batch_shapes": "its losses are of the whole batch"}
+TIMED = {"batch_shapes": "the last dimension of its batch is time", "gradients": "nothing here has a gradient"}
+
+
+def along_time(*states: Tensor) -> tuple[Tensor, ...]:
+    """What a recurrent module reads, of shape [B, T]: inputs, the states, and an episode that begins amid each row."""
+    resets = torch.zeros(B, T, 1, dtype=torch.bool)
+    resets[:, 2] = True
+    repeated = [state.unsqueeze(1).expand(B, T, *state.shape[1:]) for state in states]
+    return torch.randn(B, T, 3), *repeated, resets
+
+
+def transitions() -> tuple[Tensor, ...]:
+    """What GAE reads, of shape [B, T]: both observations, the reward, and no episode that ends."""
+    going = torch.zeros(B, T, 1, dtype=torch.bool)
+    observations = STATES.unsqueeze(1).expand(B, T, 3)
+    return observations, observations + 1.0, torch.ones(B, T, 1), going, going
+
+
+def samples() -> tuple[Tensor, ...]:
+    """What the loss of PPO reads: observation, action, its old log-probability, advantage, target."""
+    return STATES, INDEX, torch.full((B,), -1.0), torch.linspace(-1.0, 1.0, B).unsqueeze(-1), torch.ones(B, 1)
 
 
 CASES = {
-    "EGreedy index": Case(lambda: EGreedyModule(Categorical(4)), (INDEX,)),
-    "EGreedy index, mask": Case(lambda: EGreedyModule(Categorical(4), action_mask_key="m"), (INDEX, flags(4))),
-    "EGreedy vector": Case(lambda: EGreedyModule(OneHot(4)), (torch.zeros(B, 4),)),
-    "EGreedy vector, mask": Case(lambda: EGreedyModule(OneHot(4), action_mask_key="m"), (torch.zeros(B, 4), flags(4))),
-    "EGreedy several": Case(lambda: EGreedyModule(MultiDiscrete([2, 5])), (INDEX.unsqueeze(-1).expand(B, 2),)),
-    "EGreedy several, mask": Case(
-        lambda: EGreedyModule(MultiDiscrete([2, 5]), action_mask_key="m"), (INDEX.unsqueeze(-1).expand(B, 2), flags(7))
+    "TensorDictModule": Case(
+        lambda k: net(3, 2, k), (STATES,), lazy=lambda: TensorDictModule(nn.LazyLinear(2), ["observation"], ["hidden"])
     ),
-    "EGreedy bits": Case(lambda: EGreedyModule(MultiBinary(3)), (torch.zeros(B, 3, dtype=torch.int8),)),
-    "EGreedy, value": Case(
-        lambda: EGreedyModule(Categorical(4), action_value_key="q"), (INDEX, torch.zeros(B, 1), torch.randn(B, 4))
+    "TensorDictSequential": Case(
+        lambda k: TensorDictSequential(net(3, 8, k), net(8, 2, k, "hidden", "q")),
+        (STATES,),
+        lazy=lambda: TensorDictSequential(
+            TensorDictModule(nn.LazyLinear(8), ["observation"], ["hidden"]), net(8, 2, plain, "hidden", "q")
+        ),
     ),
-    "AdditiveGaussian": Case(lambda: AdditiveGaussianModule(BOX), (NUMBERS,)),
-    "OrnsteinUhlenbeck": Case(lambda: OrnsteinUhlenbeckProcessModule(BOX), (NUMBERS, NUMBERS, FIRST)),
-    "OrnsteinUhlenbeck, ageing": Case(
-        lambda: OrnsteinUhlenbeckProcessModule(BOX, sigma_min=0.1, x0="stationary"),
+    "TensorDictSequential of groups": Case(
+        lambda k: TensorDictSequential(
+            WrapModule(fold, in_keys=[k("observation")], out_keys=[]), net(3, 8, k), net(8, 2, k, "hidden", "q")
+        ),
+        (STATES,),
+        exempt={"compile": WRAPPED["compile"], "spawn": "its function is defined in a test"},
+    ),
+    "ProbabilisticTensorDictModule": Case(drawing, (NUMBERS, NUMBERS + 1.0), noisy=True),
+    "ProbabilisticTensorDictSequential": Case(
+        lambda k: ProbabilisticTensorDictSequential(located(k), drawing(k, TanhNormal)), (STATES,), noisy=True
+    ),
+    "ProbabilisticActor, normal": Case(partial(normal_actor, IndependentNormal), (STATES,), noisy=True),
+    "ProbabilisticActor, tanh": Case(partial(normal_actor, TanhNormal, spec=BOX), (STATES,), noisy=True),
+    "ProbabilisticActor, truncated": Case(partial(normal_actor, TruncatedNormal, spec=BOX), (STATES,), noisy=True),
+    "ProbabilisticActor, categorical": Case(partial(choosing_actor, Categorical), (STATES,), noisy=True),
+    "ProbabilisticActor, one-hot": Case(partial(choosing_actor, OneHotCategorical), (STATES,), noisy=True),
+    "ProbabilisticActor, delta": Case(partial(pointing_actor, Delta), (STATES,)),
+    "ProbabilisticActor, tanh-delta": Case(partial(pointing_actor, TanhDelta), (STATES,)),
+    "Actor": Case(
+        lambda k: Actor(nn.Linear(3, 2), [k("observation")], [k("action")]),
+        (STATES,),
+        lazy=lambda: Actor(nn.LazyLinear(2)),
+    ),
+    "ValueOperator": Case(value, (STATES,), lazy=lambda: ValueOperator(nn.LazyLinear(1))),
+    "ValueOperator of actions": Case(
+        lambda k: ValueOperator(MLP(5, 1), [k("observation"), k("action")], [k("state_action_value")]),
+        (STATES, NUMBERS),
+    ),
+    "ActorCriticWrapper": Case(
+        lambda k: ActorCriticWrapper(normal_actor(TanhNormal, k), value(k)), (STATES,), noisy=True
+    ),
+    "ActorValueOperator": Case(lambda k: ActorValueOperator(net(3, 8, k), act(k), value(k, 8, "hidden")), (STATES,)),
+    "ActorCriticOperator": Case(lambda k: ActorCriticOperator(net(3, 8, k), act(k), judge(k)), (STATES,)),
+    "QValueModule": Case(partial(q_module, "one-hot"), (torch.randn(B, 4),)),
+    "QValueModule, mask": Case(partial(q_module, "categorical", mask="m"), (torch.randn(B, 4), flags(4))),
+    "QValueModule, several": Case(lambda k: q_module(None, k, spec=MultiDiscrete([2, 5])), (torch.randn(B, 7),)),
+    "QValueModule, vectors": Case(lambda k: q_module("mult-one-hot", k, var_nums=[2, 5]), (torch.randn(B, 7),)),
+    "QValueModule, bits": Case(partial(q_module, "binary"), (torch.randn(B, 7),)),
+    "QValueActor": Case(q_actor, (STATES,)),
+    "DistributionalQValueModule": Case(q_atoms, (torch.randn(B, 5, 4).log_softmax(-2),)),
+    "DistributionalQValueActor": Case(atoms, (STATES,)),
+    "TanhModule": Case(lambda k: TanhModule([k("x")], low=[0.0, -1.0], high=10.0, clamp=True), (NUMBERS,)),
+    "RandomPolicy": Case(lambda k: RandomPolicy(BOX, k("action")), (), noisy=True, exempt=RANDOM),
+    "WrapModule": Case(
+        lambda k: WrapModule(net(3, 2, k), in_keys=[k("observation")], out_keys=[k("hidden")]),
+        (STATES,),
+        exempt=WRAPPED,
+    ),
+    "as_tensordict_module": Case(
+        lambda k: as_tensordict_module(in_keys=[k("x")], out_keys=[k("y")])(torch.sin),
+        (NUMBERS,),
+        exempt={"spawn": "is sent by the name that it has in its module, as a function is"},
+    ),
+    "EnsembleModule": Case(lambda k: EnsembleModule(value(k), 6), (STATES,)),
+    "EnsembleModule of few": Case(lambda k: EnsembleModule(value(k), 2), (STATES,)),
+    "EnsembleModule of noisy layers": Case(
+        lambda k: EnsembleModule(TensorDictModule(NoisyLinear(3, 2), [k("x")], [k("y")]), 6), (STATES,), noisy=True
+    ),
+    "EnsembleModule of recurrent modules": Case(
+        lambda k: EnsembleModule(recurrent(GRUModule, ["state"], k), 5), (STATES, torch.zeros(B, 5, 1, 4), ~FIRST)
+    ),
+    "EGreedyModule": Case(partial(greedy, Choice(4)), (INDEX,), noisy=True),
+    "EGreedyModule, mask": Case(partial(greedy, Choice(4), action_mask_key="m"), (INDEX, flags(4)), noisy=True),
+    "EGreedyModule, vector": Case(partial(greedy, OneHot(4)), (torch.zeros(B, 4),), noisy=True),
+    "EGreedyModule, vector, mask": Case(
+        partial(greedy, OneHot(4), action_mask_key="m"), (torch.zeros(B, 4), flags(4)), noisy=True
+    ),
+    "EGreedyModule, several": Case(partial(greedy, MultiDiscrete([2, 5])), (SEVERAL,), noisy=True),
+    "EGreedyModule, several, mask": Case(
+        partial(greedy, MultiDiscrete([2, 5]), action_mask_key="m"), (SEVERAL, flags(7)), noisy=True
+    ),
+    "EGreedyModule, bits": Case(partial(greedy, MultiBinary(3)), (torch.zeros(B, 3, dtype=torch.int8),), noisy=True),
+    "EGreedyModule, value": Case(
+        partial(greedy, Choice(4), action_value_key="q", chosen_action_value_key="chosen"),
+        (INDEX, torch.zeros(B, 1), torch.randn(B, 4)),
+        noisy=True,
+    ),
+    "AdditiveGaussianModule": Case(
+        lambda k: AdditiveGaussianModule(BOX, action_key=k("action")), (NUMBERS,), noisy=True
+    ),
+    "OrnsteinUhlenbeckProcessModule": Case(noise_process, (NUMBERS, NUMBERS, FIRST), noisy=True),
+    "OrnsteinUhlenbeckProcessModule, ageing": Case(
+        lambda k: noise_process(k, sigma_min=0.1, x0="stationary", steps_key=k("steps")),
         (NUMBERS, NUMBERS, torch.zeros(B, 1, dtype=torch.int64), FIRST),
+        noisy=True,
     ),
-    "gSDE": Case(
-        lambda: gSDEModule(2, 3, return_log_prob=True), (NUMBERS, torch.randn(B, 3), torch.zeros(B, 2, 3), FIRST)
+    "gSDEModule": Case(sde, (NUMBERS, STATES, torch.zeros(B, 2, 3), FIRST), noisy=True),
+    "NoisyLinear": Case(lambda k: TensorDictModule(NoisyLinear(3, 2), [k("x")], [k("y")]), (STATES,), noisy=True),
+    "GRUModule": Case(partial(recurrent, GRUModule, ["state"]), (STATES, torch.zeros(B, 1, 4), FIRST)),
+    "GRUModule, layers": Case(
+        lambda k: recurrent(GRUModule, ["state"], k, num_layers=2), (STATES, torch.zeros(B, 2, 4), ~FIRST)
     ),
-    "NoisyLinear": Case(lambda: TensorDictModule(NoisyLinear(3, 2), ["x"], ["y"]), (torch.randn(B, 3),)),
-    "QValue, mask": Case(
-        lambda: QValueModule("categorical", action_mask_key="m"), (torch.randn(B, 4), flags(4)), noisy=False
+    "GRUModule, sequences": Case(
+        partial(recurrent, GRUModule, ["state"]),
+        along_time(torch.zeros(B, 1, 4)),
+        batch_dims=2,
+        sequences=True,
+        exempt={"batch_shapes": "the last dimension of its batch is time"},
     ),
-    "QValue several": Case(lambda: QValueModule(spec=MultiDiscrete([2, 5])), (torch.randn(B, 7),), noisy=False),
-    "QValue vectors": Case(lambda: QValueModule("mult-one-hot", var_nums=[2, 5]), (torch.randn(B, 7),), noisy=False),
-    "QValue bits": Case(lambda: QValueModule("binary"), (torch.randn(B, 7),), noisy=False),
-    "QValueActor": Case(lambda: QValueActor(nn.Linear(3, 4), spec=OneHot(4)), (torch.randn(B, 3),), noisy=False),
-    "DistributionalQValueActor": Case(atoms, (torch.randn(B, 3),), noisy=False),
-    "Tanh": Case(lambda: TanhModule("x", low=[0.0, -1.0], high=10.0, clamp=True), (NUMBERS,), noisy=False),
-    "ActorCriticOperator": Case(operator, (torch.randn(B, 3),), noisy=False),
-    "Ensemble": Case(lambda: EnsembleModule(ValueOperator(nn.Linear(3, 1)), 6), (torch.randn(B, 3),), noisy=False),
-    "Ensemble of few": Case(
-        lambda: EnsembleModule(ValueOperator(nn.Linear(3, 1)), 2), (torch.randn(B, 3),), noisy=False
+    "LSTMModule": Case(
+        partial(recurrent, LSTMModule, ["h", "c"]), (STATES, torch.zeros(B, 1, 4), torch.ones(B, 1, 4), ~FIRST)
     ),
-    "Ensemble of noisy layers": Case(
-        lambda: EnsembleModule(TensorDictModule(NoisyLinear(3, 2), ["x"], ["y"]), 6), (torch.randn(B, 3),)
+    "LSTMModule, sequences": Case(
+        lambda k: recurrent(LSTMModule, ["h", "c"], k, num_layers=2),
+        along_time(torch.zeros(B, 2, 4), torch.ones(B, 2, 4)),
+        batch_dims=2,
+        sequences=True,
+        exempt={"batch_shapes": "the last dimension of its batch is time"},
     ),
+    "GAE": Case(lambda k: GAE(0.9, 0.8, critic(k)), transitions(), batch_dims=2, exempt=TIMED),
+    "ClipPPOLoss": Case(loss, samples(), exempt=SCORED),
 }
-every = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
-def like(outputs: tuple[Tensor, ...]) -> list[tuple[torch.Size, torch.dtype]]:
-    return [(output.shape, output.dtype) for output in outputs]
+class TestEveryModule(KeyModuleConformance):
+    """The checks of the kit, for one module after the other."""
+
+    case: Case
+
+    @pytest.fixture(autouse=True, params=CASES.values(), ids=CASES)
+    def _case(self, request):
+        self.case = request.param
+        with set_recurrent_mode(self.case.sequences):
+            yield
+
+    @property
+    def exempt(self):
+        return self.case.exempt
+
+    @property
+    def noisy(self):
+        return self.case.noisy
+
+    @property
+    def batch_dims(self):
+        return self.case.batch_dims
+
+    def make(self):
+        return self.case.make(plain)
+
+    def inputs(self):
+        keys = self.make().in_keys
+        if not keys:
+            return TensorDict(batch_size=[B])
+        return dict(zip(keys, self.case.inputs, strict=True))
+
+    def make_nested(self):
+        return self.case.make(nested)
+
+    def make_lazy(self):
+        return None if self.case.lazy is None else self.case.lazy()
 
 
-@every
-def test_compiles_as_one_graph_under_every_exploration_type(case: Case):
-    torch._dynamo.reset()
-    module = case.make()
-    expected = like(module.compute(*case.inputs))
-    compiled = torch.compile(module.compute, fullgraph=True, backend="eager")
-    assert like(compiled(*case.inputs)) == expected
-    with set_exploration_type("deterministic"):
-        for ours, theirs in zip(module.compute(*case.inputs), compiled(*case.inputs), strict=True):
-            torch.testing.assert_close(ours, theirs)
-    if case.noisy:
-        assert not all(torch.equal(a, b) for a, b in zip(*(compiled(*case.inputs) for _ in range(2)), strict=True))
+def key_modules() -> dict[str, type]:
+    """The exported classes that can be made: neither the base of all nor an abstract one."""
+    abstract = {"TensorDictModuleBase", "ExplorationModule"}
+    rooms = (keywork.nn, keywork.modules, keywork.objectives)
+    return {
+        name: thing
+        for room in rooms
+        for name in room.__all__
+        if isinstance(thing := getattr(room, name), type) and issubclass(thing, TensorDictModuleBase)
+        if name not in abstract
+    }
 
 
-@every
-@pytest.mark.parametrize("randomness", ["same", "different"])
-def test_runs_in_vmap_with_both_kinds_of_randomness(case: Case, randomness: str):
-    module, inputs = case.make(), [torch.stack([x] * 40) for x in case.inputs]
-    outputs = torch.vmap(module.compute, randomness=randomness)(*inputs)
-    assert like([output[0] for output in outputs]) == like(module.compute(*case.inputs))
-    repeated = all(torch.equal(output, output[:1].expand_as(output)) for output in outputs)
-    assert repeated == (randomness == "same" or not case.noisy)
+def test_every_exported_key_module_has_a_case():
+    lacking = set(key_modules()) - {type(case.make(plain)).__name__ for case in CASES.values()}
+    assert not lacking, (
+        f"{', '.join(sorted(lacking))} is exported and not put through the conformance kit: add a line to CASES in "
+        "tests/modules/test_every_module.py, of how it is made under keys that k places, and what it is fed"
+    )
+    assert len(key_modules()) > 20
 
 
-@every
-def test_copies_and_what_is_sent_to_a_process_do_the_same(case: Case):
-    module = case.make()
-    with set_exploration_type("deterministic"):
-        expected = module.compute(*case.inputs)
-        for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
-            assert all(torch.equal(a, b) for a, b in zip(other.compute(*case.inputs), expected, strict=True))
-    fresh = case.make()
-    fresh.load_state_dict(module.state_dict())
-    with set_exploration_type("deterministic"):
-        assert all(torch.equal(a, b) for a, b in zip(fresh.compute(*case.inputs), expected, strict=True))
-
-
-@every
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_runs_in_another_precision(case: Case, dtype: torch.dtype):
-    module = case.make().to(dtype)
-    inputs = [x.to(dtype) if x.is_floating_point() else x for x in case.inputs]
-    for output in module.compute(*inputs):
-        assert output.dtype in (dtype, torch.float32) or not output.is_floating_point()
-        assert output.isfinite().all()
-
-
-@every
-def test_never_looks_at_a_value_where_an_accelerator_would_have_to_wait(case: Case):
-    # Tensors without values, such as these, raise where somebody looks.
-    outputs = case.make().to("meta").compute(*[x.to("meta") for x in case.inputs])
-    assert all(output.is_meta for output in outputs)
-
-
-@every
-def test_is_called_on_a_tensordict_and_on_tensors_alike(case: Case):
-    module = case.make()
-    td = TensorDict(dict(zip(module.in_keys, case.inputs, strict=True)), batch_size=[B])
-    with set_exploration_type("mode"):
-        outputs = module(*case.inputs)
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        module(td)
-    for key, output in zip(module.out_keys, outputs, strict=True):
-        assert torch.equal(td[key], output)
+@pytest.mark.parametrize("name", CASES)
+def test_an_exemption_is_of_a_check_and_has_a_reason(name):
+    for check, reason in CASES[name].exempt.items():
+        assert hasattr(KeyModuleConformance, f"test_{check}") and reason

@@ -89,6 +89,27 @@ def test_a_row_may_be_cut_anywhere(kind, resets, data):
             assert_same(module, in_sequence(module, piece), piece)
 
 
+@settings(max_examples=30)
+@given(resets=patterns(), seed=st.integers(0, 2**16))
+def test_so_it_is_of_a_projected_state(resets, seed):
+    module = build(LSTMModule, num_layers=2, proj_size=2)
+    batch = a_batch(module, len(resets), len(resets[0]), resets, seed)
+    assert_same(module, in_sequence(module, batch), in_steps(module, batch))
+
+
+@KINDS
+def test_at_every_step_of_a_row_what_is_written_is_what_the_following_step_goes_on_from(kind):
+    module = build(kind)
+    batch = a_batch(module, rows=2, length=5, resets=[[False, False, True, False, False], [False] * 5])
+    out = in_sequence(module, batch)
+    for t in range(4):
+        states = {key: out["next", key][:, t] for key in module.carried_specs}
+        assert all((state != 0.0).all() for state in states.values())
+        following = module(batch[:, t + 1].clone().update(states))
+        for key in module.out_keys:
+            torch.testing.assert_close(out[key][:, t + 1], following[key], rtol=0.0, atol=1e-12)
+
+
 @KINDS
 @settings(max_examples=20)
 @given(resets=patterns())
@@ -211,6 +232,14 @@ def test_a_step_takes_any_batch_and_a_flag_with_or_without_a_last_dimension(kind
 
 
 @KINDS
+def test_a_sequence_takes_a_flag_with_or_without_a_last_dimension(kind):
+    module = build(kind)
+    batch = a_batch(module, resets=[[True, False] * 3, [False, True] * 3])
+    bare = batch.clone().set("is_init", batch["is_init"].squeeze(-1))
+    assert_same(module, in_sequence(module, bare), in_sequence(module, batch), rtol=0.0, atol=0.0)
+
+
+@KINDS
 def test_a_sequence_may_have_several_dimensions_before_time(kind):
     module = build(kind)
     batch = a_batch(module, rows=6, length=4, resets=torch.rand(6, 4) < 0.3)
@@ -273,6 +302,8 @@ def test_a_missing_state_is_an_error_and_not_silently_zero(kind):
     module = build(kind)
     with pytest.raises(KeyError, match=f"reads '{module.in_keys[1]}', which the TensorDict does not hold"):
         module(a_batch(module).exclude(module.in_keys[1]))
+    with pytest.raises(KeyError, match=r"reads 'is_init', which the TensorDict does not hold"):
+        module(a_batch(module).exclude("is_init"))
 
 
 @KINDS

@@ -99,7 +99,11 @@ def test_a_size_that_is_left_out_is_found_at_the_first_call():
         ((4, 2), {"num_cells": [8], "depth": 2}, r"depth=2 contradicts num_cells=\[8\], which are 1 hidden layers"),
         ((4, 2), {"depth": -1}, "depth=-1 hidden layers"),
         ((4, 2), {"init": "ortho"}, "there is no init='ortho'. Pass init='torch' or init='orthogonal'"),
-        ((None, 2), {"config": MLPConfig(layer_class=nn.Bilinear)}, "in_features is left out, and only nn.Linear"),
+        (
+            (None, 2),
+            {"config": MLPConfig(layer_class=nn.Bilinear)},
+            "in_features is left out, and only nn.Linear .*, not Bilinear",
+        ),
     ],
 )
 def test_what_cannot_be_built(arguments, options, message):
@@ -133,3 +137,15 @@ def test_it_compiles_and_maps():
     torch._dynamo.reset()
     torch.testing.assert_close(torch.compile(net, fullgraph=True, backend="eager")(x, y), net(x, y))
     torch.testing.assert_close(torch.vmap(net)(x, y), net(x, y))
+
+
+def test_norms_go_with_lazy_sizes_and_orthogonal_weights():
+    net = MLP(None, 2, num_cells=[8, 8], init="orthogonal", config=MLPConfig(norm_class=nn.LayerNorm))
+    assert kinds(net) == ["LazyLinear", "LayerNorm", "Tanh", "Linear", "LayerNorm", "Tanh", "Linear"]
+    assert net(torch.randn(5, 3)).isfinite().all()
+    torch.testing.assert_close(net[0].weight.T @ net[0].weight, 2.0 * torch.eye(3), atol=1e-5, rtol=0)
+    assert (net[1].weight == 1).all() and (net[1].bias == 0).all()
+
+
+def test_logits_of_atoms():
+    assert MLP(4, (51, 4))(torch.zeros(3, 4)).log_softmax(-2).exp().sum(-2).allclose(torch.ones(3, 4))

@@ -11,6 +11,7 @@ from torch import nn
 from keywork._errors import ContractError, MissingKeyError
 from keywork.distributions import (
     Categorical,
+    CompositeDistribution,
     Delta,
     IndependentNormal,
     NormalParamExtractor,
@@ -276,11 +277,99 @@ class TestGenerator:
         assert not torch.equal(first[0], first[1])
         assert torch.equal(torch.get_rng_state(), before)
 
-    def test_with_a_distribution_of_torchs_it_is_refused_at_the_draw(self):
-        head = normal_head(generator=torch.Generator())
-        with pytest.raises(TypeError, match="unexpected keyword argument 'generator'") as caught:
-            head(normal_params())
-        assert caught.value.__notes__[0].startswith("in ProbabilisticTensorDictModule: 'loc' ")
+    def test_with_a_distribution_of_torchs_it_is_refused(self):
+        with pytest.raises(ContractError) as caught:
+            normal_head(generator=torch.Generator())
+        assert str(caught.value) == (
+            "ProbabilisticTensorDictModule cannot be built: 1 finding.\n"
+            "1. Normal draws by torch's own generator only, and generator= asks for another.\n"
+            "   provided: Normal.rsample(self, sample_shape)\n"
+            "   take a distribution of keywork.distributions, or leave generator out and call torch.manual_seed(...)."
+        )
+
+
+STEER, GEAR = ("car", "steer"), ("car", "gear")
+
+
+def several(**options):
+    keys = {STEER: {"loc": "loc", "scale": "scale"}, GEAR: {"logits": "logits"}}
+    options = {"distribution_class": {STEER: TanhNormal, GEAR: Categorical}, "return_log_prob": True} | options
+    return ProbabilisticTensorDictModule(keys, **options)
+
+
+def several_params():
+    return TensorDict(loc=torch.randn(4, 2), scale=torch.ones(4, 2), logits=torch.randn(4, 3), batch_size=[4])
+
+
+class TestSeveralActions:
+    def test_each_has_a_sample_and_a_log_prob(self):
+        head, td = several(), several_params()
+        assert head.out_keys == [STEER, GEAR, ("car", "steer_log_prob"), ("car", "gear_log_prob")]
+        assert (head.log_prob_key, head.dist_sample_keys) == (None, [STEER, GEAR])
+        head(td)
+        total = td["car", "steer_log_prob"] + td["car", "gear_log_prob"]
+        torch.testing.assert_close(head.log_prob(td), total, atol=1e-4, rtol=1e-4)
+        assert head.get_dist(td).keys() == (STEER, GEAR)
+
+    def test_one_log_prob_for_all(self):
+        head, td = several(log_prob_key="lp"), several_params()
+        assert head.out_keys == [STEER, GEAR, "lp"]
+        torch.testing.assert_close(head(td)["lp"], head.log_prob(td), atol=1e-4, rtol=1e-4)
+
+    def test_on_tensors(self):
+        td = several_params()
+        steer, gear, *scores = several()(td["loc"], td["scale"], td["logits"])
+        assert (steer.shape, gear.shape, [score.shape for score in scores]) == ((4, 2), (4,), [(4,), (4,)])
+
+    def test_a_group_of_parameters(self):
+        maps = {"distribution_map": {"steer": TanhNormal, "gear": Categorical}}
+        options = {"distribution_class": CompositeDistribution, "distribution_kwargs": maps, "return_log_prob": True}
+        head, td = ProbabilisticTensorDictModule(["params"], **options), several_params()
+        group = {"steer": {"loc": td["loc"], "scale": td["scale"]}, "gear": {"logits": td["logits"]}}
+        td = head(TensorDict(params=group, batch_size=[4]))
+        assert td["steer"].shape == (4, 2)
+        torch.testing.assert_close(head.log_prob(td), td["steer_log_prob"] + td["gear_log_prob"], atol=1e-4, rtol=1e-4)
+
+    def test_networks_that_make_distributions_are_found(self):
+        class Maker(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.net = nn.Linear(3, 3)
+
+            def forward(self, logits):
+                return Categorical(self.net(logits))
+
+        head = ProbabilisticTensorDictModule(
+            {"a": {"logits": "x"}, "b": {"logits": "y"}}, distribution_class={"a": Maker(), "b": Categorical}
+        )
+        assert len(list(head.parameters())) == 2
+
+    @pytest.mark.parametrize("kind", NOISELESS)
+    def test_exploration_types(self, kind):
+        td = several_params()
+        with set_exploration_type(kind):
+            one, other = several()(td.copy()), several()(td.copy())
+        assert torch.equal(one[STEER], other[STEER])
+        assert torch.equal(one[GEAR], td["logits"].argmax(-1))
+
+
+class TestNumSamples:
+    @pytest.mark.parametrize("kind", list(ExplorationType))
+    def test_after_the_dimensions_of_the_batch(self, kind):
+        head, td = several(num_samples=6), several_params()
+        with set_exploration_type(kind):
+            head(td)
+        assert td[STEER].shape == (4, 6, 2)
+        assert td["car", "gear_log_prob"].shape == (4, 6)
+        total = td["car", "steer_log_prob"] + td["car", "gear_log_prob"]
+        torch.testing.assert_close(head.log_prob(td), total, atol=1e-4, rtol=1e-4)
+        assert torch.equal(td[STEER][:, 0], td[STEER][:, 1]) == (kind is not ExplorationType.RANDOM)
+
+    def test_of_a_policy(self):
+        actor = policy(num_samples=3, return_log_prob=True)
+        td = actor(observed())
+        assert (td["action"].shape, actor.num_samples) == ((5, 3, 2), 3)
+        torch.testing.assert_close(actor.log_prob(td), td["sample_log_prob"], atol=1e-3, rtol=1e-3)
 
 
 class Plain(TensorDictModuleBase):

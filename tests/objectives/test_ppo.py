@@ -124,6 +124,65 @@ def test_takes_continuous_actions_and_a_shared_trunk():
     assert loss(td)["kl_approx"].item() == pytest.approx(0.0, abs=1e-6)  # the policy has not moved
 
 
+def two_actions(**options):
+    net = TensorDictModule(lambda h: (h[..., :1], h[..., 1:2].exp(), h[..., 2:]), ["h"], ["loc", "scale", "logits"])
+    return ProbabilisticActor(
+        [TensorDictModule(nn.Linear(3, 4), ["observation"], ["h"]), net],
+        {"x": {"loc": "loc", "scale": "scale"}, "k": {"logits": "logits"}},
+        distribution_class={"x": IndependentNormal, "k": Categorical},
+        return_log_prob=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "old"), [({}, {"x_log_prob": -1.0, "k_log_prob": -0.5}), ({"log_prob_key": "lp"}, {"lp": -1.5})]
+)
+def test_of_several_actions_the_ratio_is_that_of_all_together(options, old):
+    policy = two_actions(**options)
+    for parameter in policy.parameters():
+        nn.init.zeros_(parameter)
+    loss = ClipPPOLoss(policy, ValueOperator(nn.Linear(3, 1)), clip_epsilon=0.9, entropy_coeff=1.0)
+    assert loss.in_keys == ["observation", "x", "k", *old, "advantage", "value_target"]
+    td = batch(x=torch.full((2, 1), 1.0), k=torch.zeros(2, dtype=torch.int64))
+    out = loss(td.update({key: torch.full((2,), value) for key, value in old.items()}))
+    # loc 0, scale 1, even logits: log p = -1/2 - log(2 pi) / 2 - log 2 = -0.5 - 0.918939 - 0.693147 = -2.112086
+    # ratio = exp(-2.112086 + 1.5) = 0.542219, within [0.1, 1.9]; advantages of one
+    assert out["loss_objective"].item() == pytest.approx(-0.542219, abs=1e-5)
+    # log(2 pi e) / 2 + log 2 = 1.418939 + 0.693147
+    assert out["entropy"].item() == pytest.approx(2.112086, abs=1e-5)
+
+
+def test_a_step_on_several_actions_makes_good_ones_likelier():
+    torch.manual_seed(0)
+    policy = two_actions()
+    loss = ClipPPOLoss(policy, ValueOperator(nn.Linear(3, 1)), entropy_coeff=0.0)
+    td = policy(TensorDict(observation=torch.randn(64, 3), batch_size=[64])).detach()
+    good = ((td["k"] == 0) & (td["x"].squeeze(-1) > 0)).float()
+    td["advantage"], td["value_target"] = (good - good.mean()).unsqueeze(-1), torch.zeros(64, 1)
+    optimiser = torch.optim.Adam(loss.parameters(), 1e-2)
+    before = policy.log_prob(td)[good.bool()].mean().item()
+    assert loss(td)["kl_approx"].item() == pytest.approx(0.0, abs=1e-6)
+    for _ in range(3):
+        optimiser.zero_grad()
+        out = loss(td)
+        (out["loss_objective"] + out["loss_critic"] + out["loss_entropy"]).backward()
+        optimiser.step()
+    assert policy.log_prob(td)[good.bool()].mean().item() > before
+
+
+def test_every_log_prob_that_is_not_written_is_named():
+    policy = two_actions()
+    policy.select_out_keys("x", "k", "x_log_prob")
+    with pytest.raises(ValueError, match="it reads 'k_log_prob', which its actor"):
+        ClipPPOLoss(policy, ValueOperator(nn.Linear(3, 1)))
+
+
+def test_an_actor_of_several_samples_is_refused():
+    with pytest.raises(ValueError, match="draws 4 samples an element, of which one is taken"):
+        ClipPPOLoss(two_actions(num_samples=4), ValueOperator(nn.Linear(3, 1)))
+
+
 def test_compiles_as_one_graph():
     loss = ClipPPOLoss(actor(), ValueOperator(nn.Linear(3, 1)))
     td = batch()

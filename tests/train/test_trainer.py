@@ -5,6 +5,8 @@ import pytest
 from keywork._errors import UsageError
 from keywork.collectors import Collector
 from keywork.envs import GymEnv
+from keywork.modules import EGreedyModule
+from keywork.nn import TensorDictModule, TensorDictSequential
 from keywork.train import Trainer
 
 
@@ -106,3 +108,14 @@ def test_refuses_no_frames(algorithm, frames):
     with pytest.raises(UsageError) as raised:
         Trainer(algorithm, total_frames=frames)
     assert str(raised.value) == f"total_frames is {frames}: it has to be 1 or more, such as total_frames=100_000."
+
+
+def test_exploration_fades_while_it_trains(walk):
+    explore = EGreedyModule(eps_init=1.0, eps_end=0.0, annealing_num_steps=32)
+    greedy = TensorDictModule(lambda x: x[..., 0].long() % 2, ["observation"], ["action"])
+    with GymEnv(walk, num_envs=2, seed=0) as env:
+        algorithm = Watching(env, frames=8)
+        algorithm.collector = Collector(env, TensorDictSequential(greedy, explore), frames_per_batch=8)
+        Trainer(algorithm, total_frames=20).train()
+    # Three batches of 8 frames: 1 - 24 / 32
+    assert explore.eps.item() == 0.25

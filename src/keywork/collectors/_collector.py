@@ -16,7 +16,7 @@ from keywork.collectors._carried import Carried
 from keywork.collectors._columns import Columns
 from keywork.collectors._meeting import check_meeting
 from keywork.envs import VALID, EpisodeStats, GymEnv, Transition
-from keywork.modules import fill_action_specs
+from keywork.modules import ExplorationModule, fill_action_specs
 from keywork.nn import ExplorationType, TensorDictModuleBase, set_exploration_type, set_recurrent_mode
 
 
@@ -29,6 +29,9 @@ class Collector:
     What a policy carries (the state of a recurrent module, say) goes from ``("next", key)`` of one step to ``key`` of
     the following one, and begins each episode as the ``carried_specs`` of the policy's modules say: with zeros.
 
+    What the policy's exploration modules anneal fades with the frames that are collected under ``RANDOM``: each batch
+    is counted after it, once, here. So no loop calls their ``step``, and evaluating without exploration counts nothing.
+
     Args:
         env: where to act.
         policy: a key module from what the environment shows to the action; None for random actions. Those of its
@@ -37,10 +40,12 @@ class Collector:
         total_frames: after how many frames the iteration ends (with the batch that reaches it); None for never.
         exploration_type: set while the policy acts.
         seed: of the environment's first reset, in place of its own.
+        anneal: whether frames count for the policy's exploration modules; without it, call their ``step``.
 
     Raises:
-        ContractError: the policy reads what the environment does not show, does not write its action, or carries
-            something of which none of its modules says what it is.
+        ContractError: the policy reads what the environment does not show, does not write its action, carries
+            something of which none of its modules says what it is, or changes an action whose log-probability it
+            has written.
         UsageError: the numbers of frames cannot be.
 
     >>> from torch import nn
@@ -64,6 +69,7 @@ class Collector:
         total_frames: int | None = None,
         exploration_type: Any = ExplorationType.RANDOM,
         seed: int | None = None,
+        anneal: bool = True,
     ) -> None:
         if frames_per_batch < 1 or frames_per_batch % env.num_envs:
             nearest = max(1, round(frames_per_batch / env.num_envs)) * env.num_envs
@@ -75,12 +81,12 @@ class Collector:
             raise UsageError(
                 f"total_frames={total_frames} is no number of frames: give at least 1, or None for no end."
             )
+        self.exploration_type = ExplorationType.of(exploration_type)
         if policy is not None:
             fill_action_specs(policy, {env.action_key: env.action_spec})
-            check_meeting(env, policy)
+            check_meeting(env, policy, self.exploration_type)
         self.env, self.policy = env, policy
         self.frames_per_batch, self.total_frames = frames_per_batch, total_frames
-        self.exploration_type = ExplorationType.of(exploration_type)
         self.frames = 0
         self._seed = seed
         self._steps = frames_per_batch // env.num_envs
@@ -91,6 +97,9 @@ class Collector:
         self._device = _device_of(policy)
         self._root: dict[Key, Any] | None = None  # what is acted on next: arrays, and tensors of the policy's own
         self._carried = Carried(policy, env.num_envs)
+        counts = anneal and self.exploration_type is ExplorationType.RANDOM
+        parts = policy.modules() if counts and policy is not None else ()
+        self._fading = [part for part in parts if isinstance(part, ExplorationModule)]
         self._episodes: list[EpisodeStats] = []
 
     def __iter__(self) -> Iterator[TensorDict]:
@@ -115,6 +124,8 @@ class Collector:
                 self._carried.advance(outputs, reached.done)
                 self._root = {**reached.observation, IS_INIT: reached.done, **self._carried.entries}
         self.frames += self.frames_per_batch
+        for module in self._fading:
+            module.step(self.frames_per_batch)
         return columns.batch()
 
     def take_episodes(self) -> list[EpisodeStats]:

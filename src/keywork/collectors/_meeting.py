@@ -6,15 +6,17 @@ from keywork._errors import ContractError, Finding
 from keywork._keys import NEXT, Key, listed, meant, path_of
 from keywork.collectors._carried import specs_of_carried
 from keywork.envs import GymEnv
-from keywork.nn import TensorDictModuleBase
+from keywork.flow import stale_log_probs
+from keywork.nn import ExplorationType, TensorDictModuleBase
 
 
-def check_meeting(env: GymEnv, policy: TensorDictModuleBase) -> None:
+def check_meeting(env: GymEnv, policy: TensorDictModuleBase, exploration_type: ExplorationType) -> None:
     """Check the keys that an environment and a policy exchange.
 
     Raises:
-        ContractError: the policy reads what the environment does not show, does not write its action, or carries
-            something of which none of its modules says what it is.
+        ContractError: the policy reads what the environment does not show, does not write its action, carries
+            something of which none of its modules says what it is, or changes an action whose log-probability it has
+            written (which noise does under RANDOM alone).
     """
     shown = [key for key in env.specs if path_of(key)[0] != NEXT and key != env.action_key]
     fed = specs_of_carried(policy)
@@ -24,6 +26,8 @@ def check_meeting(env: GymEnv, policy: TensorDictModuleBase) -> None:
         problem = f"the environment {env.name!r} takes {env.action_key!r}, which the policy does not write."
         fix = f"{meant(env.action_key, policy.out_keys)}End the policy with out_keys=[{env.action_key!r}]."
         findings.append(Finding("no-action", problem, f"the policy writes {listed(policy.out_keys)}", fix))
+    if exploration_type is ExplorationType.RANDOM:
+        findings += stale_log_probs(policy)
     if findings:
         raise ContractError("Collector", findings)
 

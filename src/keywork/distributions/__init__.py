@@ -14,36 +14,52 @@ Categorical              likeliest index          likeliest index          likel
 OneHotCategorical        likeliest, one-hot       likeliest, one-hot       likeliest, one-hot
 MaskedCategorical        likeliest allowed index  likeliest allowed index  likeliest allowed index
 MaskedOneHotCategorical  the same, one-hot        the same, one-hot        the same, one-hot
+MultiCategorical         likeliest of each        likeliest of each        likeliest of each
+Bernoulli                where p > 1/2            where p > 1/2            where p > 1/2
 Ordinal                  likeliest index          likeliest index          likeliest index
 OneHotOrdinal            likeliest, one-hot       likeliest, one-hot       likeliest, one-hot
 Delta                    param                    param                    param
 TanhDelta                as DETERMINISTIC         as DETERMINISTIC         centre + half · tanh(param)
+CompositeDistribution    that of each part        that of each part        that of each part
 =======================  =======================  =======================  =====================================
 """
 
 from . import _kl as _kl
+from ._actions import actions_of, arguments_of, is_several
+from ._arguments import check_arguments
+from ._bernoulli import Bernoulli
 from ._categorical import Categorical
+from ._composite import CompositeDistribution
+from ._composite_parts import ActionPart
 from ._delta import Delta
-from ._draw import check_arguments, draw
+from ._draw import draw, score
 from ._independent_normal import IndependentNormal
 from ._masked_categorical import MaskedCategorical
 from ._masked_one_hot_categorical import MaskedOneHotCategorical
+from ._multi_categorical import MultiCategorical
 from ._normal_param_extractor import NormalParamExtractor
 from ._one_hot_categorical import OneHotCategorical
 from ._one_hot_ordinal import OneHotOrdinal
 from ._ordinal import Ordinal
+from ._plan import DrawOptions, plan_of
+from ._plan_keys import owner_of
 from ._state_independent_scale import AddStateIndependentNormalScale
 from ._tanh_delta import TanhDelta
 from ._tanh_normal import TanhNormal
 from ._truncated_normal import TruncatedNormal
 
 __all__ = [
+    "ActionPart",
     "AddStateIndependentNormalScale",
+    "Bernoulli",
     "Categorical",
+    "CompositeDistribution",
     "Delta",
+    "DrawOptions",
     "IndependentNormal",
     "MaskedCategorical",
     "MaskedOneHotCategorical",
+    "MultiCategorical",
     "NormalParamExtractor",
     "OneHotCategorical",
     "OneHotOrdinal",
@@ -51,6 +67,12 @@ __all__ = [
     "TanhDelta",
     "TanhNormal",
     "TruncatedNormal",
+    "actions_of",
+    "arguments_of",
     "check_arguments",
     "draw",
+    "is_several",
+    "owner_of",
+    "plan_of",
+    "score",
 ]

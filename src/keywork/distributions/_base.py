@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.distributions import Distribution
 
 from keywork._errors import SpecError
@@ -126,6 +127,16 @@ def require(valid: Tensor, owner: Distribution, name: str, value: Tensor, must: 
         f"{type(owner).__name__}: {name} of shape {list(value.shape)} is invalid at {int((~valid).sum())} of "
         f"{valid.numel()} places; the first is index {list(place)}, with {value[place].tolist()}. "
         f"It must satisfy {must}."
+    )
+
+
+def values_at_hand(value: Tensor) -> bool:
+    """Whether looking at values is cheap: an accelerator would make the host wait, and a traced tensor has none."""
+    return (
+        not torch.compiler.is_compiling()
+        and value.device.type == "cpu"
+        and type(value) in (Tensor, torch.nn.Parameter)
+        and not is_functorch_wrapped_tensor(value)
     )
 
 

@@ -23,6 +23,16 @@ def integers(n: int) -> Constraint:
     return constraints.integer_interval(0, n - 1)  # type: ignore[no-untyped-call]
 
 
+def integers_below(counts: Tensor, event_dims: int) -> Constraint:
+    """The integers from 0 to n - 1, of an n for every place of an event."""
+    return constraints.independent(constraints.integer_interval(0, counts - 1), event_dims)  # type: ignore[no-untyped-call]
+
+
+def flags(event_dims: int) -> Constraint:
+    """0 or 1 in every place of an event."""
+    return constraints.independent(constraints.boolean, event_dims)  # type: ignore[no-untyped-call]
+
+
 def holds(constraint: Constraint, value: Tensor) -> Tensor:
     """Where a value satisfies a constraint, one bool an event."""
     valid: Tensor = constraint.check(value)  # type: ignore[no-untyped-call]

@@ -45,9 +45,9 @@ class Delta(PointDistribution):
         param: Tensor | float,
         atol: float = 1e-6,
         rtol: float = 1e-6,
-        *,
         batch_shape: Sequence[int] | None = None,
         event_shape: Sequence[int] | None = None,
+        *,
         validate_args: bool | None = None,
     ) -> None:
         self.param = param if isinstance(param, Tensor) else torch.as_tensor(param)

@@ -81,12 +81,16 @@ class DiscreteDistribution(ActionDistribution):
         """Draw choices of shape ``[*sample_shape, *batch, *event]``, int64."""
         return self._encode(gumbel_argmax(self._scores.detach(), sample_shape, generator))
 
+    def sample_and_log_prob(
+        self, sample_shape: Sequence[int] = NO_SHAPE, *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw choices and score them by their indices."""
+        index = gumbel_argmax(self._scores.detach(), sample_shape, generator)
+        return self._encode(index), self._score(index)
+
     def log_prob(self, value: Tensor) -> Tensor:
         """log p of a value ``[..., *batch, *event]``, of shape ``[..., *batch]``."""
-        index, log_p = self._decode(self._checked(value)), self.logits
-        if index.ndim >= log_p.ndim:
-            log_p = log_p.expand(*index.shape, -1)
-        return log_p.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+        return self._score(self._decode(self._checked(value)))
 
     def entropy(self) -> Tensor:
         """−Σₖ pₖ log pₖ, of shape ``[*batch]``; a choice of probability zero adds nothing, to the gradient neither."""
@@ -113,6 +117,12 @@ class DiscreteDistribution(ActionDistribution):
 
     def _decode(self, value: Tensor) -> Tensor:
         raise NotImplementedError
+
+    def _score(self, index: Tensor) -> Tensor:
+        log_p = self.logits
+        if index.ndim >= log_p.ndim:
+            log_p = log_p.expand(*index.shape, -1)
+        return log_p.gather(-1, index.unsqueeze(-1)).squeeze(-1)
 
     def _check_parameters(self) -> None:
         # NaN, +inf, and a row of nothing but -inf all show in the maximum.

@@ -1,116 +1,109 @@
-"""What the exploration types mean for a distribution, and which arguments a distribution takes."""
+"""What the exploration types mean for a distribution, and how what was drawn is scored."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
-from keywork._errors import Finding
-from keywork._keys import listed, meant
+from keywork._errors import SpecError
 
-from ._base import ActionDistribution
+from ._base import NO_SHAPE
+from ._composite import CompositeDistribution, joint, sample_and_score
+from ._noiseless import noiseless
+
+Projection = Callable[[Tensor], Tensor]
 
 
 def draw(
-    dist: Any, kind: str, *, with_log_prob: bool = False, generator: torch.Generator | None = None
+    dist: Any,
+    kind: str,
+    *,
+    with_log_prob: bool = False,
+    generator: torch.Generator | None = None,
+    num_samples: int | None = None,
+    project: Sequence[Projection | None] | None = None,
+    summed: bool = False,
 ) -> tuple[Tensor, ...]:
-    """A value of the distribution, and its log-probability if asked for.
+    """The sample of each action, then, if asked for, the log-probability of each.
 
     A distribution that can score a draw where it is made (``rsample_and_log_prob``) does so: scoring it afterwards
     has lost what the last transformation rounded away.
 
     Args:
-        dist: a distribution of this package or of torch.
+        dist: a distribution of this package or of torch; a :class:`CompositeDistribution` has several actions.
         kind: ``"random"`` samples (with a gradient where the distribution has one). ``"mode"``, ``"mean"`` and
             ``"deterministic"`` are a distribution of this package's own (the last its ``deterministic_sample``). One of
             torch's gives its mode or its mean, and for ``"deterministic"`` its mode; of the two, where it does not have
             the one or this is NaN, the other. The mean of a discrete one is its mode: the mean is no value of it.
         with_log_prob: also return the log-probability.
         generator: of the random draw; a distribution of torch's has no such argument.
+        num_samples: N draws an element, in a dimension after those of the batch: ``[*B, N, *event]``, scores
+            ``[*B, N]``. What is free of noise is repeated.
+        project: for each action a function that brings its sample to where it must lie; what comes out is scored.
+        summed: of several actions, one log-probability for all together.
 
     >>> draw(torch.distributions.Normal(torch.zeros(()), torch.ones(())), "mean", with_log_prob=True)
     (tensor(0.), tensor(-0.9189))
     """
+    if isinstance(dist, CompositeDistribution):
+        drawn = []
+        for number, part in enumerate(dist._dists.values()):
+            own = None if project is None else project[number : number + 1]
+            options: dict[str, Any] = {"generator": generator, "num_samples": num_samples, "project": own}
+            drawn.append(draw(part, kind, with_log_prob=with_log_prob, **options))
+        scores = tuple([one[1] for one in drawn]) if with_log_prob else ()
+        return (*[one[0] for one in drawn], *((joint(scores),) if summed and scores else scores))
+    score, limit = None, None if project is None else project[0]
+    shape = NO_SHAPE if num_samples is None else torch.Size((num_samples,))
     if kind == "random":
-        options = {} if generator is None else {"generator": generator}
         name = "rsample" if dist.has_rsample else "sample"
-        jointly = getattr(dist, f"{name}_and_log_prob", None) if with_log_prob else None
-        if jointly is not None:
-            return cast(tuple[Tensor, ...], jointly(**options))
-        value = getattr(dist, name)(**options)
-    elif kind == "deterministic" and hasattr(type(dist), "deterministic_sample"):
-        value = dist.deterministic_sample
-    elif isinstance(dist, ActionDistribution):
-        value = getattr(dist, kind)
+        if with_log_prob and limit is None:
+            value, score = sample_and_score(dist, name, shape, generator)
+        else:
+            options = {} if generator is None else {"generator": generator}
+            value = getattr(dist, name)(shape, **options)
     else:
-        value = _of_torch(dist, kind)
-    return (value, dist.log_prob(value)) if with_log_prob else (value,)
+        value = noiseless(dist, kind)
+        value = value.expand(*shape, *value.shape) if shape else value
+    if limit is not None:
+        value = limit(value)
+    if with_log_prob and score is None:
+        score = dist.log_prob(value)
+    if shape:
+        value = value.movedim(0, len(dist.batch_shape))
+        score = None if score is None else score.movedim(0, -1)
+    return (value,) if score is None else (value, score)
 
 
-def _of_torch(dist: Any, kind: str) -> Tensor:
-    discrete = dist.support.is_discrete
-    found: list[Tensor] = []
-    for name in ("mean", "mode") if kind == "mean" and not discrete else ("mode", "mean"):
-        try:
-            found.append(getattr(dist, name))
-        except NotImplementedError:
-            continue
-    if not found:
-        problem = f"{type(dist).__name__} has neither a mode nor a mean for the exploration type {str(kind)!r}"
-        raise NotImplementedError(f"{problem}: choose 'random', or a distribution that defines one.")
-    value, other = found[0], found[-1]
-    if not value.is_floating_point():
-        return value
-    # Torch's mode of a uniform distribution or of an even coin is NaN, and so is the mean of a Cauchy distribution.
-    return torch.where(value.isnan(), other.round() if discrete else other, value)
-
-
-def check_arguments(
-    distribution_class: Callable[..., Distribution], parameters: Iterable[str], keywords: Iterable[str]
-) -> list[Finding]:
-    """What is wrong with constructing a distribution from these arguments, by its signature.
+def score(dist: Any, values: Sequence[Tensor], num_samples: int | None = None) -> Tensor:
+    """The joint log-probability ``[*B]`` of samples in the form in which :func:`draw` gives them.
 
     Args:
-        distribution_class: a distribution, or a function that returns one.
-        parameters: the names under which the parameters' tensors are passed.
-        keywords: the names of the further arguments.
+        dist: what is asked.
+        values: the sample of each action, in order.
+        num_samples: of ``[*B, N, *event]``, the N; the scores are ``[*B, N]`` then.
 
-    >>> [finding.problem for finding in check_arguments(torch.distributions.Normal, ["loc", "std"], [])]
-    ["Normal has no parameter 'std'.", "Normal needs 'scale', which in_keys does not bring."]
+    Raises:
+        SpecError: the samples have another shape.
+
+    >>> normal = torch.distributions.Normal(torch.zeros(2), torch.ones(2))
+    >>> score(normal, draw(normal, "random", num_samples=5), num_samples=5).shape
+    torch.Size([2, 5])
     """
-    name = getattr(distribution_class, "__name__", repr(distribution_class))
-    accepted = inspect.signature(distribution_class).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
-        return []
-    provided, given, findings = f"{name}({', '.join(accepted)})", [*parameters], []
-    for argument in dict.fromkeys(given):
-        if given.count(argument) > 1:
-            problem, there = f"in_keys names the parameter {argument!r} of {name} more than once.", listed(given)
-            fix = "keep one of the keys, or tell them apart with in_keys={'argument': key}."
-            findings.append(Finding("duplicate-parameter", problem, there, fix))
-        if argument not in accepted:
-            fix = f"{meant(argument, accepted, cutoff=0.5)}name its key otherwise with in_keys={{'argument': key}}."
-            findings.append(Finding("unknown-parameter", f"{name} has no parameter {argument!r}.", provided, fix))
-    for argument in keywords:
-        if argument not in accepted:
-            fix = f"{meant(argument, accepted, cutoff=0.5)}drop it from distribution_kwargs."
-            problem = f"{name} has no keyword argument {argument!r}."
-            findings.append(Finding("unknown-keyword", problem, provided, fix))
-        given.append(argument)
-    missing = [
-        parameter.name
-        for parameter in accepted.values()
-        if parameter.default is parameter.empty
-        and parameter.kind is not parameter.VAR_POSITIONAL
-        and parameter.name not in given
-    ]
-    if missing:
-        problem = f"{name} needs {listed(missing)}, which in_keys does not bring."
-        fix = f"add a key for {missing[0]!r} to in_keys, or pass distribution_kwargs={{{missing[0]!r}: ...}}."
-        findings.append(Finding("missing-parameter", problem, f"in_keys brings {listed(given)}", fix))
-    return findings
+    several = isinstance(dist, CompositeDistribution)
+    if num_samples is None:
+        return cast(Tensor, dist.log_prob(tuple(values) if several else values[0]))
+    batch = len(dist.batch_shape)
+    for part, value in zip(dist._dists.values() if several else [dist], values, strict=True):
+        wanted = (*part.batch_shape, num_samples, *part.event_shape)
+        if value.shape != wanted:
+            raise SpecError(
+                f"{type(part).__name__} cannot score samples of shape {list(value.shape)}: {num_samples} samples an "
+                f"element have shape {list(wanted)}, the samples after the dimensions of the batch. "
+                "Keep the shape in which they were drawn."
+            )
+    in_front = [value.movedim(batch, 0) for value in values]
+    return cast(Tensor, dist.log_prob(tuple(in_front) if several else in_front[0])).movedim(0, -1)

@@ -47,10 +47,10 @@ class IndependentNormal(ActionDistribution):
         self,
         loc: Tensor | float,
         scale: Tensor | float,
-        *,
         upscale: float = 5.0,
         tanh_loc: bool = False,
         event_dim: int | None = None,
+        *,
         validate_args: bool | None = None,
     ) -> None:
         self.loc, self.scale = location_scale("IndependentNormal", loc, scale)

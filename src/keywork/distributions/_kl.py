@@ -6,14 +6,22 @@ import math
 
 import torch
 from torch import Tensor
+from torch.distributions import kl_divergence
 from torch.distributions.kl import register_kl
 
+from keywork._errors import SpecError
+from keywork._keys import listed
+
+from ._bernoulli import Bernoulli
+from ._composite import CompositeDistribution, joint
 from ._discrete import DiscreteDistribution
 from ._independent_normal import IndependentNormal
 from ._index_choice import IndexChoice
 from ._location_scale import sum_event
+from ._multi_categorical import MultiCategorical
 from ._one_hot_choice import OneHotChoice
 from ._point import PointDistribution
+from ._several_choices import SeveralChoices
 from ._tanh_normal import TanhNormal
 from ._truncated_math import fall_at
 from ._truncated_normal import TruncatedNormal
@@ -51,9 +59,24 @@ def _discrete_discrete(p: DiscreteDistribution, q: DiscreteDistribution) -> Tens
     return (probability * torch.where(probability > 0.0, log_p - log_q, 0.0)).sum(-1)
 
 
+def _several_several(p: SeveralChoices, q: SeveralChoices) -> Tensor:
+    """The sum over the choices."""
+    return sum_event(_discrete_discrete(p._each, q._each), p._axes)
+
+
 def _point_point(p: PointDistribution, q: PointDistribution) -> Tensor:
     """Zero where the two points are equal, within the tolerance of q, and +inf elsewhere."""
     return torch.where(q.log_prob(p.mode) > 0.0, 0.0, math.inf)
+
+
+def _composite_composite(p: CompositeDistribution, q: CompositeDistribution) -> Tensor:
+    """Σᵢ KL(pᵢ ‖ qᵢ), for the parts are independent."""
+    if set(p.keys()) != set(q.keys()):
+        raise SpecError(
+            f"KL(p || q) cannot be had of different actions: p has {listed(p.keys())}, and q {listed(q.keys())}. "
+            "Give both the same keys."
+        )
+    return joint([kl_divergence(part, q[key]) for key, part in p.dists.items()])
 
 
 def _normal_kl(p: IndependentNormal | TanhNormal, q: IndependentNormal | TanhNormal) -> Tensor:
@@ -75,6 +98,9 @@ for _pair, _divergence in (
     (TruncatedNormal, _truncated_truncated),
     (IndexChoice, _discrete_discrete),
     (OneHotChoice, _discrete_discrete),
+    (MultiCategorical, _several_several),
+    (Bernoulli, _several_several),
     (PointDistribution, _point_point),
+    (CompositeDistribution, _composite_composite),
 ):
     register_kl(_pair, _pair)(_divergence)  # type: ignore[no-untyped-call]

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor
-from torch._C._functorch import is_functorch_wrapped_tensor
 
 from keywork._errors import SpecError, shape_of
+
+from ._base import values_at_hand
 
 
 def masked(
@@ -138,12 +139,4 @@ def _tensor(value: Any, like: Tensor) -> Tensor:
 
 
 def _to_be_checked(value: Tensor, validate_args: bool | None) -> bool:
-    """Whether to look at values: an accelerator would make the host wait, and a traced tensor has none."""
-    if validate_args is not None:
-        return validate_args
-    return (
-        not torch.compiler.is_compiling()
-        and value.device.type == "cpu"
-        and type(value) in (Tensor, torch.nn.Parameter)
-        and not is_functorch_wrapped_tensor(value)
-    )
+    return values_at_hand(value) if validate_args is None else validate_args

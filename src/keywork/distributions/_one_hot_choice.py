@@ -34,11 +34,14 @@ class OneHotChoice(DiscreteDistribution):
     def rsample(self, sample_shape: Sequence[int] = NO_SHAPE, *, generator: torch.Generator | None = None) -> Tensor:
         """A one-hot draw in floating point with the gradient of ``probs``."""
         p = self.probs
-        hot = F.one_hot(gumbel_argmax(self._scores.detach(), sample_shape, generator), self.n)
+        hot = self._encode(gumbel_argmax(self._scores.detach(), sample_shape, generator))
         # In this order: the difference is exactly zero, and the value stays exactly one-hot.
         return hot + (p - p.detach())
 
     def _encode(self, index: Tensor) -> Tensor:
+        if torch._C._are_functorch_transforms_active():
+            # Torch's own looks at the values, which in a gradient inside of vmap are not there to be looked at.
+            return (index.unsqueeze(-1) == torch.arange(self.n, device=index.device)).long()
         return F.one_hot(index, self.n)
 
     def _decode(self, value: Tensor) -> Tensor:

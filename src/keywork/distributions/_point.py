@@ -60,6 +60,21 @@ class PointDistribution(ActionDistribution):
         """The same, detached."""
         return self.rsample(sample_shape).detach()
 
+    def rsample_and_log_prob(
+        self, sample_shape: Sequence[int] = NO_SHAPE, *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The point, and +inf without a comparison."""
+        value = self.rsample(sample_shape)
+        batch = (*sample_shape, *self.batch_shape) if sample_shape else self.batch_shape
+        return value, torch.full(batch, math.inf, device=value.device)
+
+    def sample_and_log_prob(
+        self, sample_shape: Sequence[int] = NO_SHAPE, *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The same, detached."""
+        value, score = self.rsample_and_log_prob(sample_shape)
+        return value.detach(), score
+
     def log_prob(self, value: Tensor) -> Tensor:
         """+inf or −inf, of shape ``[..., *batch]``, with no gradient."""
         # torch.isclose is the same and has no batching rule for vmap.

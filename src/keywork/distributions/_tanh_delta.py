@@ -50,10 +50,10 @@ class TanhDelta(PointDistribution):
         param: Tensor | float,
         low: Tensor | float = -1.0,
         high: Tensor | float = 1.0,
-        *,
         event_dims: int | None = None,
         atol: float = 1e-6,
         rtol: float = 1e-6,
+        *,
         validate_args: bool | None = None,
     ) -> None:
         param = param if isinstance(param, Tensor) else torch.as_tensor(param)

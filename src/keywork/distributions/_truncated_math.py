@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ._base import values_at_hand
 from ._tanh_moments import _column as column
 
 _LOWER_NODES = (
@@ -52,6 +53,8 @@ _LOWER_WEIGHTS = (
 _NODES = (*_LOWER_NODES, *(1.0 - node for node in reversed(_LOWER_NODES)))
 _WEIGHTS = (*_LOWER_WEIGHTS, *reversed(_LOWER_WEIGHTS))
 _REACH = 21.0  # Y
+_ROOT_HALF = math.sqrt(0.5)
+_CONSTANT = math.log(2.0) - 0.5 * math.log(2.0 * math.pi)  # of a log-density whose mass is twice as large
 _FAR = 35.0  # scales beyond which a tail is expanded; closer, its mass is no smaller than 1e-268
 
 
@@ -116,8 +119,8 @@ def quantile(
 
         Q(ξ) = v Q(α) + (1 − v) Q(β)   is solved for   ξ = α + τ.
 
-    Up to α = 35 this is done with Φ⁻¹ of the smaller tail. Beyond, with Q(ξ) = φ(ξ) / ξ · g(ξ), g(ξ) = 1 − 1/ξ² + …,
-    the logarithm of the equation, τ (α + τ/2) + log(ξ/α) + log(g(α)/g(ξ)) = y, is a quadratic one with a correction.
+    Up to α = 35 this is done with Φ⁻¹. Beyond, with Q(ξ) = φ(ξ) / ξ · g(ξ), g(ξ) = 1 − 1/ξ² + …, the logarithm of the
+    equation, τ (α + τ/2) + log(ξ/α) + log(g(α)/g(ξ)) = y, is a quadratic one with a correction.
     Differentiating the equation, with v fixed, gives the slopes of x (Figurnov et al., Implicit Reparameterization
     Gradients, 2018): dx/dloc = 1 − v φ(α)/φ(ξ) − (1 − v) φ(β)/φ(ξ), which is zero on both bounds.
 
@@ -129,19 +132,84 @@ def quantile(
         high: upper bound.
         slopes: False leaves the two derivatives out: they are zero.
     """
-    mirrored = loc + loc > high + low
-    side = torch.where(mirrored, -1.0, 1.0).to(loc.dtype)
-    start = torch.where(mirrored, loc - high, low - loc) / scale
-    width = (high - low) / scale
-    end = start + width
-    far = start > _FAR
+    frame = _frame_of(loc, scale, low, high)
+    xi, _ = _near(survival, frame)
+    far, steps = _far(survival, frame), xi - frame.start
+    # From the anchor to x: the anchor is loc where that is inside.
+    from_anchor = torch.where(frame.start < 0.0, xi, steps)
+    if far is not None:
+        steps = torch.where(far.where, far.steps, steps)
+        from_anchor = torch.where(far.where, steps, from_anchor)
+    if not slopes:
+        return Draw(frame.signed * from_anchor, *[torch.zeros_like(xi)] * 2)
+    start, width, end = frame.start, frame.width, frame.end
+    by_near = survival * torch.exp(steps * (start + 0.5 * steps))
+    by_end = (1.0 - survival) * torch.exp((steps - width) * (start + 0.5 * (steps + width)))
+    by_loc = 1.0 - by_near - by_end
+    by_scale = xi - start * by_near - end * by_end
+    if far is not None:
+        by_loc_far = by_end * torch.expm1(-far.to_end) - torch.expm1(-_log_ratio(steps, far.origin))
+        by_loc = torch.where(far.where, by_loc_far, by_loc)
+        by_scale = torch.where(far.where, steps + start * by_loc - width * by_end, by_scale)
+    return Draw(frame.signed * from_anchor, by_loc, frame.signed.sign() * by_scale)
 
-    near_tail, end_tail = _tail(start), _tail(end)
-    above = torch.lerp(end_tail, near_tail, survival)
-    below = torch.addcmul(_tail(-start), 1.0 - survival, near_tail - end_tail)
-    bell = torch.special.ndtri(torch.minimum(above, below))
-    xi = torch.minimum(torch.maximum(torch.where(below < above, bell, -bell), start), end)
 
+@torch.no_grad()
+def scored_quantile(
+    survival: Tensor, loc: Tensor, scale: Tensor, low: Tensor | float, high: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """The x of :func:`quantile`, and log p(x), from what has been computed by then. The arguments are the same.
+
+    log p(x) = −ξ²/2 − log (Q(α) − Q(β)) − log scale − ½ log 2π, in a far tail with Q(α) = φ(α) / α · g(α).
+    """
+    frame = _frame_of(loc, scale, low, high)
+    xi, mass = _near(survival, frame)
+    x = torch.addcmul(loc, frame.signed, xi)
+    log_p = _CONSTANT - torch.addcmul((mass * scale).log(), xi, xi, value=0.5)
+    far = _far(survival, frame)
+    if far is not None:
+        at_end = torch.addcmul(hold(loc, low, high), frame.signed, far.steps)
+        log_mass = torch.log(-far.whole * scale / far.origin) + _log_g(far.origin)
+        x = torch.where(far.where, at_end, x)
+        log_p = torch.where(far.where, -far.steps * (far.origin + 0.5 * far.steps) - log_mass, log_p)
+    return hold(x, low, high), log_p
+
+
+class _Frame(NamedTuple):
+    start: Tensor  # α
+    width: Tensor  # w
+    end: Tensor  # β
+    signed: Tensor  # the scale, negative where high is nearer to loc than low
+
+
+class _Far(NamedTuple):
+    where: Tensor  # α > 35
+    steps: Tensor  # τ
+    origin: Tensor  # α
+    to_end: Tensor  # log(β/α) + log g(α) − log g(β)
+    whole: Tensor  # Q(β) / Q(α) − 1
+
+
+def _frame_of(loc: Tensor, scale: Tensor, low: Tensor | float, high: Tensor | float) -> _Frame:
+    below, above, rate = low - loc, loc - high, scale.reciprocal()
+    start, width = torch.maximum(below, above) * rate, rate * (high - low)
+    return _Frame(start, width, start + width, torch.copysign(scale, below - above))
+
+
+def _near(survival: Tensor, frame: _Frame) -> tuple[Tensor, Tensor]:
+    """ξ, and 2 Q(α) − 2 Q(β)."""
+    start_tail, end_tail = torch.erfc(frame.start * _ROOT_HALF), torch.erfc(frame.end * _ROOT_HALF)
+    mass = start_tail - end_tail
+    # Of a tail of nearly one the inverse loses no more digits than the uniform number has had.
+    xi = torch.special.ndtri(torch.addcmul(end_tail, survival, mass) * 0.5).neg()
+    return torch.clamp(xi, frame.start, frame.end), mass
+
+
+def _far(survival: Tensor, frame: _Frame) -> _Far | None:
+    """The same in a far tail; None where it can be seen at little cost that there is none, which is the rule."""
+    start, width = frame.start, frame.width
+    if values_at_hand(start) and (not start.numel() or start.max().item() <= _FAR):
+        return None
     origin = start.clamp_min(_FAR)
     to_end = _log_ratio(width, origin)
     whole = torch.expm1(-width * torch.add(origin, width, alpha=0.5) - to_end)
@@ -149,23 +217,7 @@ def quantile(
     # The correction is y / α² at first, and then the one at the τ that this gives: its error is of order α⁻⁶.
     steps = _quadratic_root(y / (1.0 + origin.square().reciprocal()), origin)
     steps = torch.minimum(_quadratic_root(y - _log_ratio(steps, origin), origin), width)
-
-    inside = start < 0.0
-    offset = side * scale * torch.where(far, steps, torch.where(inside, xi, xi - start))
-    if not slopes:
-        return Draw(offset, *[torch.zeros_like(start)] * 2)
-    steps = torch.where(far, steps, xi - start)
-    by_near = survival * torch.exp(steps * (start + 0.5 * steps))
-    by_end = (1.0 - survival) * torch.exp((steps - width) * (start + 0.5 * (steps + width)))
-    by_loc_far = by_end * torch.expm1(-to_end) - torch.expm1(-_log_ratio(steps, origin))
-    by_loc = torch.where(far, by_loc_far, 1.0 - by_near - by_end)
-    by_scale_far = steps + start * by_loc - width * by_end
-    by_scale = torch.where(far, by_scale_far, xi - start * by_near - end * by_end)
-    return Draw(offset, by_loc, side * by_scale)
-
-
-def _tail(x: Tensor) -> Tensor:
-    return 0.5 * torch.erfc(x * math.sqrt(0.5))
+    return _Far(start > _FAR, steps, origin, to_end, whole)
 
 
 def _quadratic_root(y: Tensor, start: Tensor) -> Tensor:
@@ -173,8 +225,14 @@ def _quadratic_root(y: Tensor, start: Tensor) -> Tensor:
     return 2.0 * y / (start + (start.square() + 2.0 * y).sqrt())
 
 
+def _log_g(x: Tensor) -> Tensor:
+    """−1/x² + 5/(2x⁴); at x = 35 the next term is 7e-9."""
+    v = x.square().reciprocal()
+    return v * (2.5 * v - 1.0)
+
+
 def _log_ratio(steps: Tensor, start: Tensor) -> Tensor:
-    """log(ξ/α) + log g(α) − log g(ξ), ξ = α + τ, with log g(x) = −1/x² + 5/(2x⁴); at x = 35 the next term is 7e-9.
+    """log(ξ/α) + log g(α) − log g(ξ).
 
     The difference of two g that are nearly one is taken before it can be lost.
     """

@@ -2,5 +2,6 @@
 
 from keywork.flow._flow import Flow
 from keywork.flow._graph import Carry, Entry, Graph, Holding, Kind, Part, Stream
+from keywork.flow._stale import stale_log_probs
 
-__all__ = ["Carry", "Entry", "Flow", "Graph", "Holding", "Kind", "Part", "Stream"]
+__all__ = ["Carry", "Entry", "Flow", "Graph", "Holding", "Kind", "Part", "Stream", "stale_log_probs"]

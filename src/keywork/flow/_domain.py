@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Number
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from keywork._keys import Key
+from keywork.distributions import CompositeDistribution
 from keywork.specs import Composite, Spec
 
 
@@ -20,6 +22,13 @@ def declared_domain(module: Any, key: Key) -> str:
     elif list(module.out_keys)[:1] != [key]:
         return ""  # one spec for several outputs is that of the first
     return spec.domain if isinstance(spec, Spec) else ""
+
+
+def domains_drawn(dist: Any, module: Any, outputs: Mapping[Key, Any]) -> dict[Key, str]:
+    """The domain of each sample that a module draws from its distribution."""
+    keys = getattr(module, "dist_sample_keys", list(module.out_keys)[:1])
+    parts = dist.dists if isinstance(dist, CompositeDistribution) else dict.fromkeys(keys[:1], dist)
+    return {key: domain_of_support(part.support, outputs[key]) for key, part in parts.items() if key in outputs}
 
 
 def domain_of_support(support: Any, sample: Tensor) -> str:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from keywork._errors import ContractError
 from keywork._keys import Key, next_key, unique
+from keywork.flow._carried import unfed_states
 from keywork.flow._check import findings_of
 from keywork.flow._graph import Carry, Entry, Graph, Holding, Part
 from keywork.flow._infer import infer
 from keywork.flow._json import to_json
 from keywork.flow._parts import Step, steps_of
+from keywork.flow._stale import stale_in
 from keywork.flow._table import rich_table, table
 from keywork.flow.picture import svg_of
 
@@ -37,8 +39,9 @@ class Flow:
     nobody writes is taken to come from outside.
 
     Raises:
-        ContractError: a part reads a key that nothing before it writes, or is no part of a pipeline. All findings at
-            once.
+        ContractError: a part reads a key that nothing before it writes, carries a state of which nobody says how it
+            begins, or changes an action whose log-probability is stored; or something is no part of a pipeline. All
+            findings at once.
 
     >>> import torch
     >>> from keywork.nn import TensorDictModule
@@ -60,7 +63,7 @@ class Flow:
             steps = [Step(outside), *steps] if outside else steps
             plain = tuple(step.part for step in steps)
             carries = _carries(plain)
-        self.findings = tuple(findings_of(plain, carries))
+        self.findings = (*findings_of(plain, carries), *unfed_states(steps), *stale_in(steps))
         if check and self.findings:
             raise ContractError("Flow", self.findings)
         holdings, notes = infer(steps)

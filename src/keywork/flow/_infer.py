@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 
 from keywork._keys import Key
-from keywork.flow._domain import declared_domain, domain_of_support
+from keywork.flow._carried import carried_specs
+from keywork.flow._domain import declared_domain, domains_drawn
 from keywork.flow._graph import Holding
 from keywork.flow._parts import Step
 from keywork.nn import ExplorationType, TensorDictModuleBase, set_exploration_type
@@ -74,31 +75,29 @@ class Inference:
         if any(key not in self._known for key in step.part.reads):
             return {}, {}
         try:
-            outputs, support = _on_fakes(step.module, self._known)
+            outputs, supports = _on_fakes(step.module, self._known)
         except _CANNOT_RUN:
             try:
-                outputs, support = _on_zeros(step.module, self._known)
+                outputs, supports = _on_zeros(step.module, self._known)
             except _CANNOT_RUN as error:
                 reason = next(iter(str(error).splitlines()), "")
                 self.notes.append(f"what {step.part.name} writes is not known: {type(error).__name__}: {reason}")
                 return {}, {}
-        domains = {key: declared_domain(step.module, key) for key in outputs}
-        if support and not domains[step.module.out_keys[0]]:
-            domains[step.module.out_keys[0]] = support
-        return outputs, domains
+        return outputs, {key: declared_domain(step.module, key) or supports.get(key, "") for key in outputs}
 
 
 def infer(steps: Sequence[Step]) -> tuple[dict[Key, Holding], list[str]]:
     """What every entry holds, as far as it can be found out, and notes on what cannot."""
     inference = Inference()
     for step in steps:
-        for key, spec in getattr(step.module, "carried_specs", {}).items():
-            inference.provide(key, spec)  # the collector feeds it
+        for key, spec in carried_specs(step):
+            if spec is not None:
+                inference.provide(key, spec)  # the collector feeds it
         inference.run(step)
     return inference.holdings, inference.notes
 
 
-def _on_fakes(module: Any, known: Mapping[Key, Tensor]) -> tuple[dict[Key, Tensor], str]:
+def _on_fakes(module: Any, known: Mapping[Key, Tensor]) -> tuple[dict[Key, Tensor], dict[Key, str]]:
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with FakeCopyMode(mode):
         trial = copy.deepcopy(module, _own_generators(module))
@@ -107,7 +106,7 @@ def _on_fakes(module: Any, known: Mapping[Key, Tensor]) -> tuple[dict[Key, Tenso
         return _outputs(trial, {k: torch.empty(v.shape, dtype=v.dtype, device=device) for k, v in inputs.items()})
 
 
-def _on_zeros(module: Any, known: Mapping[Key, Tensor]) -> tuple[dict[Key, Tensor], str]:
+def _on_zeros(module: Any, known: Mapping[Key, Tensor]) -> tuple[dict[Key, Tensor], dict[Key, str]]:
     trial = copy.deepcopy(module, _own_generators(module))
     inputs, device = _inputs_of(module, known), _device_of(module)
     with _kept_randomness():
@@ -124,20 +123,20 @@ def _own_generators(module: nn.Module) -> dict[int, Any]:
     return {id(value): value.clone_state() for value in held if isinstance(value, torch.Generator)}
 
 
-def _outputs(module: Any, inputs: dict[Key, Tensor]) -> tuple[dict[Key, Tensor], str]:
-    """Run a module; also the domain of what it draws, if it draws from a distribution."""
-    support = ""
+def _outputs(module: Any, inputs: dict[Key, Tensor]) -> tuple[dict[Key, Tensor], dict[Key, str]]:
+    """Run a module; also the domains of what it draws, if it draws from a distribution."""
+    supports: dict[Key, str] = {}
     with torch.no_grad(), set_exploration_type(ExplorationType.RANDOM):
         if isinstance(module, TensorDictModuleBase) and not module.opaque:
             values = [inputs.get(key) for key in module.in_keys]
             outputs = dict(zip(module.out_keys, module.run(*values), strict=True))
             dist_of: Any = getattr(module, "dist_of", None)
             if dist_of is not None:
-                support = domain_of_support(dist_of(*values).support, outputs[module.out_keys[0]])
+                supports = domains_drawn(dist_of(*values), module, outputs)
         else:
             td: Any = module(TensorDict(inputs, batch_size=BATCH))
             outputs = {key: td.get(key, None) for key in module.out_keys}
-    return {key: value for key, value in outputs.items() if isinstance(value, Tensor)}, support
+    return {key: value for key, value in outputs.items() if isinstance(value, Tensor)}, supports
 
 
 def _device_of(module: Any) -> torch.device:

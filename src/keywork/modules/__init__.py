@@ -1,12 +1,17 @@
 """Actors and critics: key modules for policies and values."""
 
 from keywork.distributions import (
+    ActionPart,
     AddStateIndependentNormalScale,
+    Bernoulli,
     Categorical,
+    CompositeDistribution,
     Delta,
+    DrawOptions,
     IndependentNormal,
     MaskedCategorical,
     MaskedOneHotCategorical,
+    MultiCategorical,
     NormalParamExtractor,
     OneHotCategorical,
     OneHotOrdinal,
@@ -15,7 +20,7 @@ from keywork.distributions import (
     TanhNormal,
     TruncatedNormal,
 )
-from keywork.modules._actor import Actor, DrawOptions, ProbabilisticActor
+from keywork.modules._actor import Actor, ProbabilisticActor
 from keywork.modules._actor_critic import ActorCriticWrapper, ActorValueOperator
 from keywork.modules._actor_critic_operator import ActorCriticOperator
 from keywork.modules._additive_gaussian import AdditiveGaussianModule
@@ -24,6 +29,8 @@ from keywork.modules._egreedy import EGreedyModule, EGreedyOptions
 from keywork.modules._ensemble import EnsembleModule
 from keywork.modules._exploration import ExplorationModule, SpecAliases
 from keywork.modules._fill_specs import fill_action_specs
+from keywork.modules._from_spec_features import Features
+from keywork.modules._from_spec_network import NetworkConfig
 from keywork.modules._gru import GRUModule
 from keywork.modules._gsde import SDEConfig, gSDEModule
 from keywork.modules._lstm import LSTMModule, LSTMOptions
@@ -39,13 +46,16 @@ from keywork.modules._value import ValueOperator
 from keywork.modules._wrap_module import WrapModule, as_tensordict_module
 
 __all__ = [
+    "ActionPart",
     "Actor",
     "ActorCriticOperator",
     "ActorCriticWrapper",
     "ActorValueOperator",
     "AddStateIndependentNormalScale",
     "AdditiveGaussianModule",
+    "Bernoulli",
     "Categorical",
+    "CompositeDistribution",
     "Delta",
     "DistributionalOptions",
     "DistributionalQValueActor",
@@ -55,12 +65,15 @@ __all__ = [
     "EGreedyOptions",
     "EnsembleModule",
     "ExplorationModule",
+    "Features",
     "GRUModule",
     "IndependentNormal",
     "LSTMModule",
     "LSTMOptions",
     "MaskedCategorical",
     "MaskedOneHotCategorical",
+    "MultiCategorical",
+    "NetworkConfig",
     "NoisyLinear",
     "NormalParamExtractor",
     "OUOptions",

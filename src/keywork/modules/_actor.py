@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
-import torch
 from torch.distributions import Distribution
 
 from keywork._errors import Finding
-from keywork._keys import ACTION, OBSERVATION, Key, listed
-from keywork.distributions import Delta
+from keywork._keys import ACTION, OBSERVATION, as_keys, listed
+from keywork.distributions import Delta, DrawOptions
+from keywork.modules._actor_setup import head_arguments, projections_of
 from keywork.nn import (
-    ExplorationType,
     ProbabilisticTensorDictModule,
     ProbabilisticTensorDictSequential,
     TensorDictModule,
     TensorDictModuleBase,
 )
-from keywork.specs import Bounded, Spec, as_spec
-
-
-class DrawOptions(TypedDict, total=False):
-    """How an actor draws, as :class:`~keywork.nn.ProbabilisticTensorDictModule` takes it.
-
-    Attributes:
-        log_prob_key: where the log-probability is written.
-        default_interaction_type: what is done outside of :func:`~keywork.nn.set_exploration_type`.
-        generator: a generator of the random draws.
-    """
-
-    log_prob_key: Key
-    default_interaction_type: ExplorationType | str
-    generator: torch.Generator | None
+from keywork.specs import Spec, as_spec
 
 
 class Actor(TensorDictModule):
@@ -45,6 +29,7 @@ class Actor(TensorDictModule):
         out_keys: ``["action"]`` if left out.
         spec: what an action is, a spec or a Gymnasium space; the flow checks the network against it.
 
+    >>> import torch
     >>> from tensordict import TensorDict
     >>> actor = Actor(torch.nn.Linear(3, 1))
     >>> actor(TensorDict(observation=torch.zeros(2, 3), batch_size=[2]))["action"].shape
@@ -69,24 +54,34 @@ class Actor(TensorDictModule):
 class ProbabilisticActor(ProbabilisticTensorDictSequential):
     """A policy: a key module that computes a distribution's parameters, and the distribution from which it acts.
 
-    It samples unless :func:`~keywork.nn.set_exploration_type` says otherwise.
+    It samples unless :func:`~keywork.nn.set_exploration_type` says otherwise. A policy of several named actions has a
+    :class:`~keywork.distributions.CompositeDistribution`, or for short a dict of distributions.
 
     Args:
         module: a key module, or several in a list, that write the parameters.
         in_keys: the keys of the parameters, named as the distribution names them (``["loc", "scale"]``), or a dict
-            ``{argument name: key}``.
-        out_keys: the key of the action.
-        distribution_class: the distribution, or a function that returns one.
-        distribution_kwargs: further arguments of every construction. Where ``spec`` has bounds and the distribution
-            takes ``low`` and ``high``, they are the spec's unless given here.
-        spec: what an action is, a spec or a Gymnasium space.
-        return_log_prob: also write the log-probability of the action, ``"sample_log_prob"``.
-        options: see :class:`DrawOptions`.
+            ``{argument name: key}``. Of several actions: keys whose last two parts are the action and the argument
+            (``[("params", "steer", "loc"), ...]``), or the key of the group that holds these (``["params"]``), or a
+            dict ``{action: {argument name: key}}``.
+        out_keys: the key of the action, ``"action"`` if left out. Of several, one for each, if the distribution does
+            not say them.
+        distribution_class: the distribution, or a function that returns one; or a dict ``{action key: distribution}``.
+        distribution_kwargs: further arguments of every construction; after a dict ``{action key: further arguments}``.
+            Where ``spec`` has bounds and the distribution takes ``low`` and ``high``, they are the spec's unless given
+            here.
+        spec: what an action is, a spec or a Gymnasium space; of several actions, a Composite that has their keys.
+        return_log_prob: also write the log-probability of the action, ``"sample_log_prob"``; of several actions that
+            of each, ``"<action>_log_prob"``.
+        safe: bring every action to the nearest member of ``spec``; what comes out is what is scored. An action on a
+            bound is scored as that value, by its density.
+        options: see :class:`~keywork.distributions.DrawOptions`.
 
     Raises:
-        ContractError: the module does not write what the distribution needs, or reads what is not there.
+        ContractError: the module does not write what the distribution needs, or reads what is not there; the spec
+            lacks an action, or is asked for and not given.
 
-    >>> from keywork.distributions import Categorical
+    >>> import torch
+    >>> from keywork.distributions import Categorical, TanhNormal
     >>> from tensordict import TensorDict
     >>> net = TensorDictModule(torch.nn.Linear(4, 2), ["observation"], ["logits"])
     >>> actor = ProbabilisticActor(net, ["logits"], distribution_class=Categorical, return_log_prob=True)
@@ -94,30 +89,40 @@ class ProbabilisticActor(ProbabilisticTensorDictSequential):
     (['observation'], ['logits', 'action', 'sample_log_prob'])
     >>> actor(TensorDict(observation=torch.zeros(3, 4), batch_size=[3]))["action"].shape
     torch.Size([3])
+
+    Two actions at once:
+
+    >>> keys = [("steer", "loc"), ("steer", "scale"), ("gear", "logits")]
+    >>> net = TensorDictModule(lambda x: (x[..., :1], x[..., 1:2].exp(), x[..., 2:]), ["observation"], keys)
+    >>> actions = {("car", "steer"): TanhNormal, ("car", "gear"): Categorical}
+    >>> actor = ProbabilisticActor(net, {("car", "steer"): keys[:2], ("car", "gear"): keys[2:]},
+    ...                            distribution_class=actions, return_log_prob=True)
+    >>> actor.dist_sample_keys, actor.log_prob_keys
+    ([('car', 'steer'), ('car', 'gear')], [('car', 'steer_log_prob'), ('car', 'gear_log_prob')])
     """
 
     def __init__(
         self,
         module: Any,
         in_keys: Any,
-        out_keys: Any = ACTION,
+        out_keys: Any = None,
         *,
-        distribution_class: Callable[..., Distribution],
-        distribution_kwargs: Mapping[str, Any] | None = None,
+        distribution_class: Callable[..., Distribution] | Mapping[Any, Callable[..., Distribution]],
+        distribution_kwargs: Mapping[Any, Any] | None = None,
         spec: Any = None,
         return_log_prob: bool = False,
+        safe: bool = False,
         **options: Unpack[DrawOptions],
     ) -> None:
         action_spec = None if spec is None else as_spec(spec)
-        head = ProbabilisticTensorDictModule(
-            in_keys,
-            out_keys,
-            distribution_class=distribution_class,
-            distribution_kwargs=_bounds_of(action_spec, distribution_class) | dict(distribution_kwargs or {}),
-            return_log_prob=return_log_prob,
-            **options,
-        )
-        super().__init__(*(module if isinstance(module, list | tuple) else [module]), head)
+        owner, before = type(self).__name__, [*module] if isinstance(module, list | tuple) else [module]
+        distribution = (distribution_class, dict(distribution_kwargs or {}))
+        arguments = head_arguments(owner, (in_keys, out_keys), distribution, action_spec, before)
+        if safe:
+            projections = projections_of(owner, action_spec, as_keys(arguments["out_keys"] or ()))
+            options["project"] = {**projections, **(options.get("project") or {})}
+        head = ProbabilisticTensorDictModule(**arguments, return_log_prob=return_log_prob, **options)
+        super().__init__(*before, head)
         self.spec: Spec | None = action_spec
 
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
@@ -130,17 +135,3 @@ class ProbabilisticActor(ProbabilisticTensorDictSequential):
             fix = f"name what the module writes: out_keys={head.in_keys}, or in_keys={{'argument': key}}."
             found = [Finding("unfed-distribution", problem, f"the module writes {listed(written)}", fix)]
         return found
-
-
-def _bounds_of(spec: Spec | None, distribution_class: Callable[..., Any]) -> dict[str, Any]:
-    # A TanhNormal that keeps its own default bounds would never reach most of a wider action space.
-    accepted = inspect.signature(distribution_class).parameters
-    if not isinstance(spec, Bounded) or not {"low", "high"} <= {*accepted}:
-        return {}
-    return {"low": _number(spec.low), "high": _number(spec.high)}
-
-
-def _number(bound: torch.Tensor) -> torch.Tensor | float:
-    """A bound that is the same everywhere as a plain number, with which distributions are twice as fast."""
-    first = bound.flatten()[0]
-    return float(first) if bool((bound == first).all()) else bound

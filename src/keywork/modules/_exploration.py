@@ -99,7 +99,10 @@ class ExplorationModule(TensorDictModuleBase):
         """Take note of the spec, or raise a SpecError if its actions cannot be explored."""
 
     def step(self, frames: int = 1) -> None:
-        """Count frames, of all environments together; the noise fades accordingly. Any number costs the same."""
+        """Count frames, of all environments together; the noise fades accordingly. Any number costs the same.
+
+        A collector counts what it collects: a loop with one does not call this (or says ``anneal=False`` to it).
+        """
         self.annealing.step(frames)
 
     def compute(self, action: Any, *others: Any) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 from torch import Tensor
 
@@ -11,6 +11,8 @@ from keywork._errors import Finding
 from keywork._keys import ACTION, OBSERVATION, as_key, as_keys, listed
 from keywork.modules._action_space import ACTION_VALUE, CHOSEN_ACTION_VALUE
 from keywork.modules._distributional_q_value import DistributionalQValueModule
+from keywork.modules._from_spec import action_value_parts
+from keywork.modules._from_spec_network import NetworkConfig
 from keywork.modules._q_value import QValueModule
 from keywork.modules._refusal import require_known
 from keywork.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential
@@ -91,6 +93,48 @@ class QValueActor(TensorDictSequential):
         self._asked = None if in_keys is None else list(as_keys(in_keys))
         super().__init__(_network(module, self._asked, values), head)
         self.spec = head.spec
+
+    @classmethod
+    def from_spec(
+        cls,
+        observation_spec: Any,
+        action_spec: Any,
+        *,
+        dueling: bool = False,
+        action_value_key: Any = None,
+        action_mask_key: Any = None,
+        config: NetworkConfig | None = None,
+        **options: Unpack[QValueOptions],
+    ) -> Self:
+        """An actor that fits any observations and any discrete action: :class:`Features`, an MLP, the best action.
+
+        Args:
+            observation_spec: of what it reads: a Composite by key, or one spec for ``"observation"``.
+            action_spec: of the action: Categorical, OneHot, MultiDiscrete or MultiBinary, or a Composite of one such.
+            dueling: a :class:`~keywork.nets.DuelingMLP` in place of the MLP, of one choice.
+            action_value_key: as the constructor takes it.
+            action_mask_key: the observation that says which choices are allowed.
+            config: the network.
+            options: see :class:`QValueOptions`.
+
+        Raises:
+            SpecError: the action is not discrete, there are several, or there is no such mask.
+
+        >>> from keywork.specs import Categorical, Unbounded
+        >>> QValueActor.from_spec(Unbounded((4,)), Categorical(2), dueling=True).in_keys
+        ['observation']
+        """
+        network, in_keys, spec, key = action_value_parts(
+            cls.__name__, observation_spec, action_spec, action_mask_key=action_mask_key, dueling=dueling, config=config
+        )
+        return cls(
+            network,
+            in_keys=in_keys,
+            spec=spec,
+            action_value_key=action_value_key,
+            action_mask_key=action_mask_key,
+            **{"action_key": key, **options},
+        )
 
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
         """The findings of every chain, and a network that does not do what it is here for."""

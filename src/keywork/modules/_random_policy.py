@@ -6,7 +6,7 @@ from typing import Any
 
 from keywork._errors import SpecError
 from keywork._keys import ACTION, as_key
-from keywork.modules._exploration import leaf_spec
+from keywork.modules._exploration import leaf_spec, one_spec
 from keywork.modules._refusal import refusal
 from keywork.nn import TensorDictModuleBase
 from keywork.specs import Spec
@@ -21,9 +21,12 @@ class RandomPolicy(TensorDictModuleBase):
         action_spec: what an action is, a spec or a Gymnasium space, or a Composite that has it. If left out, a
             collector fills in its environment's.
         action_key: where the action is written.
+        spec: another name of action_spec.
+        action_space: likewise.
 
     Raises:
         SpecError: the spec is none; in a call, it is missing.
+        UsageError: it is given twice.
 
     >>> from keywork.specs import Categorical
     >>> from tensordict import TensorDict
@@ -31,12 +34,15 @@ class RandomPolicy(TensorDictModuleBase):
     torch.Size([3])
     """
 
-    def __init__(self, action_spec: Any = None, action_key: Any = ACTION) -> None:
+    def __init__(
+        self, action_spec: Any = None, action_key: Any = ACTION, *, spec: Any = None, action_space: Any = None
+    ) -> None:
         super().__init__([], [as_key(action_key)])
         self.action_key = self._out_keys[0]
         self._spec: Spec | None = None
-        if action_spec is not None:
-            self.spec = action_spec
+        given = one_spec(type(self).__name__, spec, {"action_space": action_space, "action_spec": action_spec})
+        if given is not None:
+            self.spec = given
 
     @property
     def spec(self) -> Spec | None:

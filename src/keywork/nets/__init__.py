@@ -1,6 +1,9 @@
 """Plain networks, which know nothing of keys."""
 
+from ._chain import Chain
+from ._convnet import ConvConfig, ConvNet
+from ._dueling import DuelingCNN, DuelingMLP
 from ._mlp import MLP, MLPConfig
 from ._orthogonal import orthogonal_
 
-__all__ = ["MLP", "MLPConfig", "orthogonal_"]
+__all__ = ["MLP", "Chain", "ConvConfig", "ConvNet", "DuelingCNN", "DuelingMLP", "MLPConfig", "orthogonal_"]

@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from keywork._errors import SpecError
 
-from ._orthogonal import orthogonal_
+from ._reset import Init, Weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,8 +22,10 @@ class MLPConfig:
 
     Attributes:
         activate_last_layer: follow the last layer with the norm and the activation too.
-        norm_class: a normalisation ``norm_class(num_features)`` before each activation, such as ``nn.LayerNorm``.
-        layer_class: the layers, ``layer_class(in_features, out_features, bias=...)``.
+        norm_class: a normalisation ``norm_class(num_features)`` before each activation, such as ``nn.LayerNorm``; an
+            orthogonal initialisation leaves it as it is.
+        layer_class: the layers, ``layer_class(in_features, out_features, bias=...)``; others than ``nn.Linear`` need
+            ``in_features``.
         bias: whether the layers before the last have a bias.
         bias_last_layer: whether the last one has.
         gain: with ``init="orthogonal"``, the gain of the layers before the last.
@@ -48,7 +50,8 @@ class MLP(nn.Sequential):
 
     Args:
         in_features: size of the last dimension of the input, of all inputs together; None finds it at the first call.
-        out_features: size of the last dimension of the output; a tuple shapes the output ``[*B, *out_features]``.
+        out_features: size of the last dimension of the output; a tuple shapes the output ``[*B, *out_features]``, such
+            as ``(51, 4)`` for the logits of 51 atoms of each of 4 actions.
         num_cells: size of each hidden layer, or of all of them; an empty list makes a single linear layer.
         depth: number of hidden layers, where ``num_cells`` is one number; 2 by default.
         activation_class: called without arguments for each activation.
@@ -73,7 +76,7 @@ class MLP(nn.Sequential):
         num_cells: int | Sequence[int] = 64,
         depth: int | None = None,
         activation_class: Callable[[], nn.Module] = nn.Tanh,
-        init: Literal["torch", "orthogonal"] = "torch",
+        init: Init = "torch",
         last_gain: float = 1.0,
         config: MLPConfig | None = None,
     ) -> None:
@@ -86,8 +89,8 @@ class MLP(nn.Sequential):
         if not isinstance(out_features, int):
             self.append(nn.Unflatten(-1, shape))
         self.to(device=config.device, dtype=config.dtype)
-        if init == "orthogonal":
-            orthogonal_(self, config.gain, last_gain)
+        self._weights = Weights(init, config.gain, last_gain)
+        self._weights.draw(self)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Map ``[*B, in_features]`` to ``[*B, out_features]``; several inputs are joined along the last dimension."""
@@ -95,6 +98,10 @@ class MLP(nn.Sequential):
         for layer in self:
             x = layer(x)
         return x
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew, in the way of construction: from the same ``init``, with the same gains."""
+        self._weights.reset(self)
 
     def __getitem__(self, index: Any) -> Any:
         """One layer, or for a slice an ``nn.Sequential`` of some."""
@@ -152,8 +159,9 @@ def _layer(size_in: int | None, size_out: int, bias: bool, config: MLPConfig) ->
     if size_in is not None:
         return config.layer_class(size_in, size_out, bias=bias)
     if config.layer_class is not nn.Linear:
+        name = getattr(config.layer_class, "__name__", repr(config.layer_class))
         raise SpecError(
-            "MLP cannot be built: in_features is left out, and only nn.Linear finds its size at the first call. Pass "
-            "in_features."
+            "MLP cannot be built: in_features is left out, and only nn.Linear finds its size at the first call, not "
+            f"{name}. Pass in_features."
         )
     return nn.LazyLinear(size_out, bias=bias)

@@ -53,7 +53,7 @@ class TensorDictModule(TensorDictModuleBase):
             arguments, in_keys = tuple(str(name) for name, _ in pairs), [as_key(key) for _, key in pairs]
         returned = as_keys(out_keys)
         kept = [key for key in returned if key != SINK]
-        super().__init__(in_keys, kept, optional_keys=optional_keys, inplace=inplace)
+        super().__init__(list(as_keys(in_keys)), kept, optional_keys=optional_keys, inplace=inplace)
         self.module, self.method, self.method_kwargs = module, method, dict(method_kwargs or {})
         self._arguments, self._returned = arguments, returned
         self._plain = method is None and arguments is None and not self.method_kwargs

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from keywork._errors import ContractError, Finding
-from keywork._keys import SAMPLE_LOG_PROB, Key, as_key, as_keys, leaf, with_leaf
-from keywork.distributions import check_arguments, draw
+from keywork._errors import Finding
+from keywork._keys import Key
+from keywork.distributions import DrawOptions, plan_of, score
 from keywork.nn._base import TensorDictModuleBase
 from keywork.nn._modes import ExplorationType, exploration_type
 from keywork.nn._sequential import TensorDictSequential
@@ -20,17 +19,19 @@ from keywork.nn._sequential import TensorDictSequential
 class ProbabilisticTensorDictModule(TensorDictModuleBase):
     """Build a distribution from the entries of ``in_keys`` and draw from it, as the exploration type says.
 
+    Several named actions are drawn from a :class:`~keywork.distributions.CompositeDistribution`.
+
     Args:
         in_keys: the distribution's parameters, whose last parts are its argument names (``["loc", "scale"]``), or
-            a dict ``{argument name: key}``.
-        out_keys: the key of the sample.
-        distribution_class: the distribution, or a function that returns one.
-        distribution_kwargs: further arguments of every construction.
-        default_interaction_type: what is done outside of :func:`set_exploration_type`.
+            a dict ``{argument name: key}``. Of several actions: keys that end in action and argument, or a dict
+            ``{action: either of these}``, or the one key of a group ``{action: {argument: tensor}}``.
+        out_keys: the key of the sample; of several actions, if left out, those that the distribution names.
+        distribution_class: the distribution, or a function that returns one; or a dict ``{action: distribution}``.
+        distribution_kwargs: further arguments of every construction; after a dict ``{action: further arguments}``.
         return_log_prob: also write the log-probability of the sample, scored where it is drawn.
-        log_prob_key: where to; ``"sample_log_prob"`` beside the sample if left out.
-        generator: a generator of the random draws, in place of torch's own.
+        options: see :class:`~keywork.distributions.DrawOptions`.
 
+    >>> import torch
     >>> from tensordict import TensorDict
     >>> normal = torch.distributions.Normal
     >>> head = ProbabilisticTensorDictModule(["loc", "scale"], ["action"], distribution_class=normal)
@@ -41,53 +42,46 @@ class ProbabilisticTensorDictModule(TensorDictModuleBase):
     def __init__(
         self,
         in_keys: Any,
-        out_keys: Any,
+        out_keys: Any = None,
         *,
-        distribution_class: Callable[..., Distribution],
-        distribution_kwargs: Mapping[str, Any] | None = None,
-        default_interaction_type: Any = ExplorationType.RANDOM,
+        distribution_class: Callable[..., Distribution] | Mapping[Any, Callable[..., Distribution]],
+        distribution_kwargs: Mapping[Any, Any] | None = None,
         return_log_prob: bool = False,
-        log_prob_key: Any = None,
-        generator: torch.Generator | None = None,
+        **options: Unpack[DrawOptions],
     ) -> None:
-        named = {str(k): as_key(v) for k, v in in_keys.items()} if isinstance(in_keys, Mapping) else None
-        params = list(named.values()) if named is not None else list(as_keys(in_keys))
-        samples = list(as_keys(out_keys))
-        arguments = tuple(named) if named is not None else tuple(leaf(key) for key in params)
-        findings = check_arguments(distribution_class, arguments, distribution_kwargs or {})
-        if len(samples) != 1:
-            problem = f"out_keys is {samples}, and a distribution gives one sample."
-            findings.append(Finding("sample-key", problem, "", "name one key, such as out_keys=['action']."))
-        if findings:
-            raise ContractError(type(self).__name__, findings)
-        self.log_prob_key = as_key(log_prob_key or with_leaf(samples[0], SAMPLE_LOG_PROB))
-        super().__init__(params, samples + self.log_prob_keys * return_log_prob)
-        self.distribution_class, self.distribution_kwargs = distribution_class, dict(distribution_kwargs or {})
-        self.default_interaction_type = ExplorationType.of(default_interaction_type)
-        self.dist_params_keys, self.dist_sample_keys, self._arguments = params, samples, arguments
-        self.return_log_prob, self.generator = return_log_prob, generator
+        keywords = distribution_kwargs or {}
+        plan = plan_of(type(self).__name__, in_keys, out_keys, distribution_class, keywords, options)
+        super().__init__(list(plan.params), [*plan.samples, *plan.log_probs * return_log_prob])
+        self.dist_params_keys, self.dist_sample_keys = list(plan.params), list(plan.samples)
+        self.log_prob_keys: list[Key] = list(plan.log_probs)
+        self.distribution_class, self.distribution_kwargs = plan.arguments
+        self.default_interaction_type = ExplorationType.of(options.get("default_interaction_type", "random"))
+        self.return_log_prob, self.num_samples = return_log_prob, options.get("num_samples")
+        self.generator, self._plan = options.get("generator"), plan
+        if plan.alone is None:  # networks among them are found as this module's, as that of a single one is
+            self._makers = nn.ModuleList(call.maker for call in plan.calls if isinstance(call.maker, nn.Module))
 
     @property
-    def log_prob_keys(self) -> list[Key]:
-        """Where log-probabilities are written, one for each sample."""
-        return [self.log_prob_key]
+    def log_prob_key(self) -> Key | None:
+        """Where the log-probability is written; None where there are several."""
+        return self.log_prob_keys[0] if len(self.log_prob_keys) == 1 else None
 
     def dist_of(self, *params: Any) -> Distribution:
         """The distribution, from the tensors of ``in_keys``."""
-        return self.distribution_class(**dict(zip(self._arguments, params, strict=True)), **self.distribution_kwargs)
+        return self._plan.build(params)
 
     def get_dist(self, tensordict: Any) -> Distribution:
         """The distribution of the parameters that a TensorDict holds."""
         return self.dist_of(*self.read(tensordict))
 
     def log_prob(self, tensordict: Any) -> Tensor:
-        """The log-probability of the sample that a TensorDict holds."""
-        return self.get_dist(tensordict).log_prob(tensordict[self.dist_sample_keys[0]])
+        """The log-probability of the sample that a TensorDict holds, of several actions together."""
+        return score(self.get_dist(tensordict), [tensordict[key] for key in self.dist_sample_keys], self.num_samples)
 
     def compute(self, *params: Any) -> tuple[Any, ...]:
         """Draw, and score if ``return_log_prob``."""
         kind = exploration_type() or self.default_interaction_type
-        return draw(self.dist_of(*params), kind, with_log_prob=self.return_log_prob, generator=self.generator)
+        return self._plan.draw(self.dist_of(*params), kind, self.return_log_prob, self.generator)
 
 
 class ProbabilisticTensorDictSequential(TensorDictSequential):
@@ -121,7 +115,8 @@ class ProbabilisticTensorDictSequential(TensorDictSequential):
 
     def log_prob(self, tensordict: Any) -> Tensor:
         """The log-probability, under the policy as it is now, of the sample that a TensorDict holds."""
-        return self.get_dist(tensordict).log_prob(tensordict[self.dist_sample_keys[0]])
+        values = [tensordict[key] for key in self.dist_sample_keys]
+        return score(self.get_dist(tensordict), values, getattr(self[-1], "num_samples", None))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self[-1], name) if name in _OF_THE_LAST_STEP else super().__getattr__(name)
@@ -129,5 +124,5 @@ class ProbabilisticTensorDictSequential(TensorDictSequential):
 
 _OF_THE_LAST_STEP = {
     *("log_prob_key", "log_prob_keys", "return_log_prob", "dist_params_keys", "dist_sample_keys"),
-    *("default_interaction_type", "distribution_class", "distribution_kwargs", "generator"),
+    *("default_interaction_type", "distribution_class", "distribution_kwargs", "generator", "num_samples"),
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from keywork._errors import ContractError, Finding
 from keywork._keys import ADVANTAGE, STATE_VALUE, VALUE_TARGET, Key, listed, unique
+from keywork.distributions import score
 from keywork.functional import approximate_kl, clip_fraction, clipped_surrogate, normalize, value_loss
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase, set_recurrent_mode
 
@@ -19,7 +22,8 @@ class ClipPPOLoss(TensorDictModuleBase):
     loss_critic = critic_coeff · mean ℓ(v, target),  loss_entropy = -entropy_coeff · mean H(π).
 
     Args:
-        actor: a policy with a distribution, collected with ``return_log_prob=True``.
+        actor: a policy with a distribution, collected with ``return_log_prob=True``. Of several actions the ratio is
+            that of all together.
         critic: writes ``"state_value"``.
         clip_epsilon: how far the ratio may move from one and still gain.
         entropy_coeff: weight of the entropy bonus.
@@ -61,7 +65,8 @@ class ClipPPOLoss(TensorDictModuleBase):
         findings = _findings(actor, critic)
         if findings:
             raise ContractError(type(self).__name__, findings)
-        taken: list[Key] = [actor.dist_sample_keys[0], actor.log_prob_keys[0], ADVANTAGE, VALUE_TARGET]
+        samples, log_probs = actor.dist_sample_keys, actor.log_prob_keys
+        taken: list[Key] = [*samples, *log_probs, ADVANTAGE, VALUE_TARGET]
         collected: list[Key] = [] if clip_value is None else [STATE_VALUE]
         reads = unique([*actor.in_keys, *critic.in_keys])
         super().__init__([*reads, *taken, *collected], _OUT_KEYS, inplace=False)
@@ -72,19 +77,22 @@ class ClipPPOLoss(TensorDictModuleBase):
         self.loss_critic_type: Literal["l2", "smooth_l1"] = loss_critic_type
         self._for_actor = tuple(reads.index(key) for key in actor.in_keys)
         self._for_critic = tuple(reads.index(key) for key in critic.in_keys)
-        self._num_states = len(reads)
+        self._num_states, self._num_actions, self._num_scores = len(reads), len(samples), len(log_probs)
         self._value_at = critic.out_keys.index(STATE_VALUE)
 
     def compute(self, *inputs: Any) -> tuple[Tensor, ...]:
         """The losses of a batch ``[*B]``; log-probabilities ``[*B]``, advantages and value targets ``[*B, 1]``."""
-        action, old_log_prob, advantage, target, *old_value = inputs[self._num_states :]
+        collected = inputs[self._num_states :]
+        actions, collected = collected[: self._num_actions], collected[self._num_actions :]
+        log_probs, (advantage, target, *old_value) = collected[: self._num_scores], collected[self._num_scores :]
         if self.normalize_advantage:
             advantage = normalize(advantage)
         with set_recurrent_mode(True):
             dist = self.actor.dist_of(*[inputs[i] for i in self._for_actor])
             value = self.critic.run(*[inputs[i] for i in self._for_critic])[self._value_at]
+        old_log_prob = reduce(torch.add, log_probs)  # independent actions: their ratios multiply
         terms = clipped_surrogate(
-            dist.log_prob(action), old_log_prob, advantage.squeeze(-1), clip_epsilon=self.clip_epsilon
+            score(dist, actions), old_log_prob, advantage.squeeze(-1), clip_epsilon=self.clip_epsilon
         )
         loss = value_loss(
             value,
@@ -117,11 +125,16 @@ def _findings(actor: Any, critic: TensorDictModuleBase) -> list[Finding]:
             "pass a ProbabilisticActor(net, in_keys=['logits'], distribution_class=Categorical, return_log_prob=True)."
         )
         findings.append(Finding("no-distribution", problem, f"it writes {listed(actor.out_keys)}", fix))
-    elif actor.log_prob_keys[0] not in actor.out_keys:
-        problem = f"it reads {actor.log_prob_keys[0]!r}, which its actor ({actor.label}) does not write."
-        findings.append(
-            Finding("no-log-prob", problem, f"it writes {listed(actor.out_keys)}", "pass return_log_prob=True to it.")
-        )
+    else:
+        missing = [key for key in actor.log_prob_keys if key not in actor.out_keys]
+        if missing:
+            problem = f"it reads {listed(missing)}, which its actor ({actor.label}) does not write."
+            fix = "pass return_log_prob=True to it."
+            findings.append(Finding("no-log-prob", problem, f"it writes {listed(actor.out_keys)}", fix))
+        if getattr(actor, "num_samples", None) is not None:
+            problem = f"its actor ({actor.label}) draws {actor.num_samples} samples an element, of which one is taken."
+            fix = "build the actor without num_samples."
+            findings.append(Finding("several-samples", problem, "", fix))
     if STATE_VALUE not in critic.out_keys:
         problem = f"its critic ({critic.label}) does not write {STATE_VALUE!r}."
         fix = f"name the critic's output: ValueOperator(net, in_keys=[...]), or out_keys=[{STATE_VALUE!r}]."

@@ -73,7 +73,9 @@ def evaluate(
             f"{episodes} episodes cannot be evaluated in {env.num_envs} environments, the same number in each. "
             f"Type a multiple: {max(1, each) * env.num_envs}."
         )
-    collector = Collector(env, policy, frames_per_batch=env.num_envs, exploration_type=exploration_type, seed=seed)
+    collector = Collector(
+        env, policy, frames_per_batch=env.num_envs, exploration_type=exploration_type, seed=seed, anneal=False
+    )
     finished: list[list[EpisodeStats]] = [[] for _ in range(env.num_envs)]
     while min(map(len, finished)) < each:
         collector.collect()

@@ -19,6 +19,7 @@ from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
 from keywork.objectives import GAE, ClipPPOLoss
 from keywork.train._algorithm import Metrics
 from keywork.train._flat import FlatAdam
+from keywork.train._memory import acting, remembers, rows_in_minibatch
 from keywork.train._networks import state_critic, stochastic_actor
 
 
@@ -31,7 +32,7 @@ class PPOConfig:
     num_epochs: int = 20
     """Passes over the batch in one update."""
     minibatch_size: int = 256
-    """Frames in one gradient step."""
+    """Frames in one gradient step; if recurrent, as many whole rows of num_steps frames as it holds."""
     learning_rate: float = 1e-3
     """Adam's step size at the beginning."""
     anneal: bool = True
@@ -56,6 +57,9 @@ class PPOConfig:
 
 class PPO:
     """Proximal policy optimisation with a clipped ratio (arXiv 1707.06347).
+
+    Actor and critic may be recurrent, apart or on one trunk: whole rows ``[rows, num_steps]`` are then the minibatches,
+    and a critic's own memory goes along while data is collected.
 
     Args:
         env: where to learn.
@@ -91,7 +95,11 @@ class PPO:
         actor = actor or stochastic_actor(env, config.num_cells)
         self.policy: TensorDictModuleBase = actor
         self.critic = critic or state_critic(env, config.num_cells)
-        self.collector = Collector(env, self.policy, frames_per_batch=config.num_steps * env.num_envs)
+        self._in_rows = remembers(actor, self.critic)
+        size = config.minibatch_size
+        self._size = rows_in_minibatch(size, config.num_steps) if self._in_rows else size
+        collecting = acting(type(self).__name__, actor, self.critic)
+        self.collector = Collector(env, collecting, frames_per_batch=config.num_steps * env.num_envs)
         self.gae = GAE(config.gamma, config.gae_lambda, self.critic)
         self.loss = ClipPPOLoss(
             actor,
@@ -104,7 +112,7 @@ class PPO:
         rate = f"learning rate {config.learning_rate:g}"
         losses = tuple(key for key in self.loss.out_keys if leaf(key).startswith("loss_"))
         optimiser = Part("FlatAdam", "optimiser", reads=losses, description=rate)
-        self.flow = Flow(env, self.policy, self.gae, self.loss, optimiser)
+        self.flow = Flow(env, collecting, self.gae, self.loss, optimiser)
         self.optimizer = FlatAdam(self.loss, lr=config.learning_rate, eps=1e-5, max_grad_norm=config.max_grad_norm)
         self._generator = torch.Generator().manual_seed(seed)
 
@@ -126,15 +134,15 @@ class PPO:
         return {**dict(zip(_LOGGED, means, strict=True)), "ppo/explained_variance": explained}
 
     def _minibatches(self, batch: TensorDict) -> Iterator[list[Tensor]]:
-        """The loss's inputs, in random pieces, once for each epoch."""
-        columns = [batch[key].flatten(0, 1) for key in self.loss.in_keys]
-        frames, size = batch.numel(), self.config.minibatch_size
+        """The loss's inputs, in random pieces, once for each epoch: of frames or, if recurrent, of whole rows."""
+        columns = [batch[key] if self._in_rows else batch[key].flatten(0, 1) for key in self.loss.in_keys]
+        count = len(columns[0])
         for _ in range(self.config.num_epochs):
-            if size >= frames:  # the order within a minibatch does not matter
+            if self._size >= count:  # the order within a minibatch does not matter
                 yield columns
                 continue
-            for rows in torch.split(torch.randperm(frames, generator=self._generator), size):
-                yield [column[rows] for column in columns]
+            for picked in torch.split(torch.randperm(count, generator=self._generator), self._size):
+                yield [column[picked] for column in columns]
 
 
 _LOGGED = [

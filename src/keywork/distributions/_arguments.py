@@ -1,0 +1,101 @@
+"""Which arguments a distribution takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from torch.distributions import Distribution
+
+from keywork._errors import Finding
+from keywork._keys import Key, listed, meant
+
+
+def check_arguments(
+    distribution_class: Callable[..., Distribution],
+    parameters: Iterable[str],
+    keywords: Iterable[str],
+    action: Key | None = None,
+) -> list[Finding]:
+    """What is wrong with constructing a distribution from these arguments, by its signature.
+
+    Args:
+        distribution_class: a distribution, or a function that returns one.
+        parameters: the names under which the parameters' tensors are passed.
+        keywords: the names of the further arguments.
+        action: of several actions, the one whose distribution it is.
+
+    >>> import torch
+    >>> [finding.problem for finding in check_arguments(torch.distributions.Normal, ["loc", "std"], [])]
+    ["Normal has no parameter 'std'.", "Normal needs 'scale', which in_keys does not bring."]
+    """
+    plain = getattr(distribution_class, "__name__", repr(distribution_class))
+    name = plain if action is None else f"{plain} of {action!r}"
+    keys = "in_keys={'argument': key}" if action is None else f"in_keys={{{action!r}: {{'argument': key}}}}"
+    accepted = inspect.signature(distribution_class).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
+        return []
+    provided, given, findings = f"{plain}({', '.join(accepted)})", [*parameters], []
+    for argument in dict.fromkeys(given):
+        if given.count(argument) > 1:
+            problem, there = f"in_keys names the parameter {argument!r} of {name} more than once.", listed(given)
+            fix = f"keep one of the keys, or tell them apart with {keys}."
+            findings.append(Finding("duplicate-parameter", problem, there, fix))
+        if argument not in accepted:
+            fix = f"{meant(argument, accepted, cutoff=0.5)}name its key otherwise with {keys}."
+            findings.append(Finding("unknown-parameter", f"{name} has no parameter {argument!r}.", provided, fix))
+    for argument in keywords:
+        if argument not in accepted:
+            fix = f"{meant(argument, accepted, cutoff=0.5)}drop it from {_OPTIONS[action is None]}."
+            problem = f"{name} has no keyword argument {argument!r}."
+            findings.append(Finding("unknown-keyword", problem, provided, fix))
+        given.append(argument)
+    missing = [
+        parameter.name
+        for parameter in accepted.values()
+        if parameter.default is parameter.empty
+        and parameter.kind is not parameter.VAR_POSITIONAL
+        and parameter.name not in given
+    ]
+    if missing:
+        problem = f"{name} needs {listed(missing)}, which in_keys does not bring."
+        keyword = f"{{{missing[0]!r}: ...}}" if action is None else f"{{{action!r}: {{{missing[0]!r}: ...}}}}"
+        fix = f"add a key for {missing[0]!r} to in_keys, or pass {_OPTIONS[action is None]}={keyword}."
+        findings.append(Finding("missing-parameter", problem, f"in_keys brings {listed(given)}", fix))
+    return findings
+
+
+_OPTIONS = {True: "distribution_kwargs", False: "extra_kwargs"}
+
+
+def check_generator(maker: Callable[..., Any], action: Key | None = None) -> list[Finding]:
+    """A distribution that is to draw by a generator of one's own, and takes none; of a function, nothing is known.
+
+    >>> import torch
+    >>> [finding.problem for finding in check_generator(torch.distributions.Normal)]
+    ["Normal draws by torch's own generator only, and generator= asks for another."]
+    """
+    if not isinstance(maker, type):
+        return []
+    sampler: Any = getattr(maker, "rsample" if getattr(maker, "has_rsample", False) else "sample", None)
+    if sampler is None:
+        return []
+    accepted = inspect.signature(sampler).parameters
+    if "generator" in accepted or any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
+        return []
+    name = maker.__name__ if action is None else f"{maker.__name__} of {action!r}"
+    problem = f"{name} draws by torch's own generator only, and generator= asks for another."
+    fix = "take a distribution of keywork.distributions, or leave generator out and call torch.manual_seed(...)."
+    return [Finding("no-generator", problem, f"{maker.__name__}.{sampler.__name__}({', '.join(accepted)})", fix)]
+
+
+def by_position(maker: Callable[..., Any], arguments: Sequence[str]) -> bool:
+    """Whether these are the first arguments, in order: they may then be passed without their names, which is faster.
+
+    >>> import torch
+    >>> by_position(torch.distributions.Normal, ["loc", "scale"]), by_position(torch.distributions.Normal, ["scale"])
+    (True, False)
+    """
+    first = list(inspect.signature(maker).parameters.values())[: len(arguments)]
+    return [p.name for p in first] == [*arguments] and all(p.kind <= p.POSITIONAL_OR_KEYWORD for p in first)

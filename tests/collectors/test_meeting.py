@@ -1,0 +1,47 @@
+"""What a collector refuses before the first step, beyond missing keys."""
+
+import pytest
+import torch
+from torch import nn
+
+from keywork.collectors import Collector
+from keywork.distributions import IndependentNormal
+from keywork.envs import GymEnv
+from keywork.modules import AdditiveGaussianModule, ProbabilisticActor, gSDEModule
+from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModule, TensorDictSequential
+
+
+def noisy(**options):
+    net = TensorDictModule(lambda x: (x[..., :1], torch.ones_like(x[..., :1])), ["observation"], ["loc", "scale"])
+    actor = ProbabilisticActor(net, ["loc", "scale"], distribution_class=IndependentNormal, **options)
+    return TensorDictSequential(actor, AdditiveGaussianModule())
+
+
+def test_noise_after_an_actor_whose_log_probability_goes_into_the_batch_is_refused():
+    with GymEnv("Pendulum-v1") as env, pytest.raises(ValueError) as error:
+        Collector(env, noisy(return_log_prob=True), frames_per_batch=4)
+    assert str(error.value) == (
+        "Collector cannot be built: 1 finding.\n"
+        "1. AdditiveGaussianModule (exploration) changes 'action' after IndependentNormal (policy) has scored it: "
+        "'sample_log_prob' is stored for an action that is not taken.\n"
+        "   provided: 'sample_log_prob' (written by IndependentNormal, read by no one)\n"
+        "   let the distribution explore (a larger scale, or gSDEModule(..., return_log_prob=True) as the last step, "
+        "which scores what it draws), or store no log-probability: return_log_prob=False."
+    )
+
+
+@pytest.mark.parametrize("kind", ["deterministic", "mode", "mean"])
+def test_without_exploration_the_noise_is_off_and_the_log_probability_true(kind):
+    policy = noisy(return_log_prob=True)
+    with GymEnv("Pendulum-v1", num_envs=2, clip_actions=True) as env:
+        batch = Collector(env, policy, frames_per_batch=8, exploration_type=kind).collect()
+    torch.testing.assert_close(policy[0].log_prob(batch), batch["sample_log_prob"])
+
+
+def test_noise_that_is_in_the_distribution_or_unscored_is_collected():
+    net = TensorDictModule(nn.Linear(3, 1), ["observation"], ["loc"])
+    policy = ProbabilisticTensorDictSequential(net, gSDEModule(1, 3, return_log_prob=True))
+    with GymEnv("Pendulum-v1", num_envs=2, clip_actions=True) as env:
+        batch = Collector(env, policy, frames_per_batch=8).collect()
+        torch.testing.assert_close(policy.log_prob(batch), batch["sample_log_prob"])
+        assert "sample_log_prob" not in Collector(env, noisy(), frames_per_batch=8).collect()
