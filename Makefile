@@ -4,7 +4,7 @@ BIN := .venv/bin
 BENCH := .venv-bench/bin
 HOUSE := ../shared/tools/house.py
 
-.PHONY: help demo test check bench results clean
+.PHONY: help demo test check interop bench results clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -21,6 +21,9 @@ check: .venv/installed  ## lint, format, types, and the structure of the package
 	$(BIN)/mypy
 	@if [ -f $(HOUSE) ]; then $(BIN)/python $(HOUSE) --strict; else echo "no $(HOUSE) here: left out"; fi
 
+interop: .venv-bench/installed  ## run the tests that need TorchRL, in the environment that has it
+	$(BENCH)/python -m pytest tests/interop src/keywork/interop
+
 bench: .venv-bench/installed  ## measure speed, beside the peers
 	$(BENCH)/python benchmarks/run.py
 
@@ -33,7 +36,7 @@ clean:  ## remove the environments and the caches, never the runs
 # The environments. Torch goes first and by its exact pin: where a small build of just that version is at hand, pip takes it.
 .venv/installed: EXTRAS = dev,plots
 .venv/installed: PINS = constraints.txt
-.venv-bench/installed: EXTRAS = plots,bench
+.venv-bench/installed: EXTRAS = dev,plots,bench
 .venv-bench/installed: PINS = constraints-bench.txt
 .venv/installed: constraints.txt
 .venv-bench/installed: constraints-bench.txt

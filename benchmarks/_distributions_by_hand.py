@@ -1,10 +1,10 @@
 """Draw a sample and score it, for each distribution, in plain torch: as few operations as a careful author needs.
 
-Careful means the following, here as there. A score comes from the noise that was drawn, not from the rounded sample. No
-random number is infinite (a uniform one of zero would be, twice logarithmised). The logarithm of the tanh's slope is
-never that of a rounded zero. A mask that allows nothing in a row is an error. A truncated normal distribution is computed
-in float64, in the tail that is nearer, so that nothing cancels. (This one is right up to 35 scales outside of the bounds.)
-Nothing looks at shapes or types.
+Careful means the following, here as in keywork. A score comes from the noise that was drawn, not from the rounded
+sample. No random number is infinite (a uniform one of zero would be, twice logarithmised). The logarithm of the tanh's
+slope is never that of a rounded zero. A mask that allows nothing in a row is an error. A truncated normal distribution
+is computed in float64, in the tail that is nearer, so that nothing cancels; it is right up to 35 scales outside of the
+bounds, which nothing checks here, nor are shapes and types looked at.
 """
 
 from __future__ import annotations
@@ -96,3 +96,10 @@ def delta(param: Tensor) -> Scored:
 
 def tanh_delta(param: Tensor) -> Scored:
     return param.tanh(), param.new_full(param.shape[:-1], math.inf)
+
+
+def composite(params: dict[str, dict[str, Tensor]], _: object) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """A tanh-normal and a categorical action, and the score of both."""
+    move, move_score = tanh_normal(**params["move"])
+    button, button_score = categorical(**params["button"])
+    return (move, button), move_score + button_score

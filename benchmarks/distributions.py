@@ -1,4 +1,4 @@
-"""What a distribution object costs: it is built from tensors, draws and scores the draw, as in each step of a policy."""
+"""What a distribution object costs: built from tensors, it draws and scores the draw, as in each step of a policy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keywork import distributions as ours
 
 SIZE = 6  # numbers or choices of an action: HalfCheetah's joints, Pong's buttons
 GOALS = {8: 1.5, 256: 1.25}
-Parameters = dict[str, Tensor]
+Parameters = dict[str, Any]
 
 
 def distributions(*, quick: bool) -> Iterator[str]:
@@ -35,7 +35,8 @@ def _rows(name: str, rounds: int) -> Iterator[list[str]]:
     for who in next(iter(found.values())):
         cells = [cell(results[who]) for results in found.values()]
         if who == "keywork":
-            cells = [f"{text} {verdict(found[batch][who], GOALS[batch])}" for text, batch in zip(cells, GOALS, strict=True)]
+            verdicts = [verdict(found[batch][who], goal) for batch, goal in GOALS.items()]
+            cells = [f"{text} {judgement}" for text, judgement in zip(cells, verdicts, strict=True)]
         yield [f"{name}, {who}", *cells]
 
 
@@ -57,19 +58,27 @@ def _calls(name: str, batch: int) -> dict[str, Callable[[], Any]]:
     return {"by hand": lambda: by_hand(*values), "keywork": drawn} | ({"torchrl": peers} if peer else {})
 
 
-def _check(name: str, *calls: Callable[[], tuple[Tensor, Tensor]]) -> None:
+def _check(name: str, *calls: Callable[[], tuple[Any, Tensor]]) -> None:
     """With the same seed both draw the same sample, and give it the same score."""
     results = []
     for call in calls:
         torch.manual_seed(1)
-        results.append(call())
+        sample, score = call()
+        results.append([*_parts(sample), score])
     for expected, got in zip(*results, strict=True):
         torch.testing.assert_close(got, expected, msg=lambda text: f"{name} differs from that by hand: {text}")
 
 
+def _parts(sample: Any) -> list[Tensor]:
+    """The tensors of a sample, a single one or several named ones."""
+    if isinstance(sample, Tensor):
+        return [sample]
+    return list(sample) if isinstance(sample, tuple) else list(sample.values())
+
+
 def _peer(name: str) -> Any:
-    """The torchrl distribution of that name; its categorical one is torch's own."""
-    if not find_spec("torchrl"):
+    """The torchrl distribution of that name; its categorical one is torch's own, its composite one draws no number."""
+    if not find_spec("torchrl") or name == "CompositeDistribution":
         return None
     from torchrl import modules
 
@@ -98,7 +107,12 @@ def _param(batch: int) -> Parameters:
     return {"param": torch.randn(batch, SIZE)}
 
 
-CASES: dict[str, tuple[Callable[[int], Parameters], Callable[..., tuple[Tensor, Tensor]]]] = {
+def _two_actions(batch: int) -> Parameters:
+    params = {"move": _location_scale(batch), "button": _logits(batch)}
+    return {"params": params, "distribution_map": {"move": ours.TanhNormal, "button": ours.Categorical}}
+
+
+CASES: dict[str, tuple[Callable[[int], Parameters], Callable[..., tuple[Any, Tensor]]]] = {
     "IndependentNormal": (_location_scale, hand.independent_normal),
     "TanhNormal": (_location_scale, hand.tanh_normal),
     "TruncatedNormal": (_location_scale, hand.truncated_normal),
@@ -110,4 +124,5 @@ CASES: dict[str, tuple[Callable[[int], Parameters], Callable[..., tuple[Tensor, 
     "MaskedOneHotCategorical": (_masked_logits, hand.masked_one_hot_categorical),
     "Ordinal": (_scores, hand.ordinal),
     "OneHotOrdinal": (_scores, hand.one_hot_ordinal),
+    "CompositeDistribution": (_two_actions, hand.composite),
 }

@@ -79,8 +79,12 @@ def _all_calls(
     td = TensorDict(observation=observation, batch_size=[batch])
     calls: Calls = {"by hand": lambda: by_hand(observation)}
     for name, (library, modules) in _libraries().items():
-        calls[name] = lambda module=make(library, modules, name == "torchrl"), td=td.copy(): module(td)
+        calls[name] = _call(make(library, modules, name == "torchrl"), td.copy())
     return calls
+
+
+def _call(module: Any, td: TensorDict) -> Callable[[], Any]:
+    return lambda: module(td)
 
 
 def _greedy(batch: int) -> Calls:

@@ -40,3 +40,15 @@ def test_an_index_out_of_range_is_an_error():
 
 def test_the_support():
     assert Categorical(logits=torch.zeros(3)).support.check(torch.tensor([-1, 0, 2, 3])).tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("form", ["logits", "probs"])
+def test_half_precision_is_normalised_in_float32(form, dtype):
+    """In bfloat16 the probabilities of 300 choices would add up to anything from 0.9 to 1.1."""
+    given = torch.rand(4, 300, generator=torch.Generator().manual_seed(0)).to(dtype)
+    dist = Categorical(**{form: given})
+    assert dist.probs.dtype == dist.logits.dtype == dist.log_prob(dist.sample()).dtype == torch.float32
+    torch.testing.assert_close(dist.probs.sum(-1), torch.ones(4), atol=1e-5, rtol=0)
+    exact = given.double().softmax(-1) if form == "logits" else given.double() / given.double().sum(-1, keepdim=True)
+    torch.testing.assert_close(dist.probs.double(), exact, atol=0, rtol=1e-5)

@@ -35,6 +35,17 @@ def test_log_prob_is_infinite_either_way():
     assert Delta(torch.tensor([100.0]), rtol=0.01).log_prob(torch.tensor([100.9])).item() == math.inf
 
 
+def test_a_joint_draw_is_the_point_and_its_score():
+    param = torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
+    dist = Delta(param)
+    for draw, constant in ((dist.rsample_and_log_prob, False), (dist.sample_and_log_prob, True)):
+        for shape in ((), (3,)):
+            value, score = draw(shape)
+            assert torch.equal(value, dist.rsample(shape)) and value.requires_grad is not constant
+            expected = dist.log_prob(value)
+            assert torch.equal(score, expected) and score.dtype == expected.dtype
+
+
 def test_shapes():
     param = torch.zeros(2, 3, 4)
     for options, batch, event in (

@@ -117,5 +117,18 @@ def test_bad_logits_are_named_by_their_row_when_asked_for(kind, bad):
 
 
 @BOTH
+def test_a_joint_draw_is_a_draw_and_its_log_prob(kind):
+    logits = torch.randn(5, 3, requires_grad=True)
+    dist = kind(logits=logits)
+    for shape in ((), (4,)):
+        value, score = dist.sample_and_log_prob(shape, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(value, dist.sample(shape, generator=torch.Generator().manual_seed(0)))
+        separate = dist.log_prob(value)
+        assert torch.equal(score, separate)
+        gradients = [torch.autograd.grad(x.sum(), logits, retain_graph=True)[0] for x in (score, separate)]
+        assert torch.equal(*gradients)
+
+
+@BOTH
 def test_repr(kind):
     assert repr(kind(logits=torch.zeros(2, 3))) == f"{kind.__name__}(n=3, batch_shape=[2])"

@@ -139,7 +139,7 @@ def test_its_values_pass_its_own_checks(case):
     """With validate_args, the values that a distribution gives out are values that it takes."""
     dist = case.build(*case.params, validate_args=True)
     for value in (dist.sample((500,)), dist.mode, dist.mean, dist.deterministic_sample):
-        dist.log_prob(value)
+        assert dist.log_prob(value).shape[-2:] == (5, 3)
 
 
 def test_a_choice_is_int64(case):

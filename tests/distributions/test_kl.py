@@ -1,12 +1,24 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from keywork.distributions import Categorical, Delta, IndependentNormal, OneHotCategorical, TanhNormal
+from keywork.distributions import (
+    Categorical,
+    Delta,
+    IndependentNormal,
+    MaskedCategorical,
+    MaskedOneHotCategorical,
+    OneHotCategorical,
+    OneHotOrdinal,
+    Ordinal,
+    TanhDelta,
+    TanhNormal,
+)
 
 
 def pair(dtype=torch.float64):
@@ -74,3 +86,25 @@ def test_gradients_are_right():
     torch.autograd.gradcheck(lambda *x: kl_divergence(TanhNormal(*x[:2]), TanhNormal(*x[2:])), params)
     logits = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
     torch.autograd.gradcheck(lambda x: kl_divergence(Categorical(x[0]), Categorical(x[1])), (logits,))
+
+
+MASK = torch.tensor([True, True, True, False])
+INDEX = [Categorical, lambda x: MaskedCategorical(x, mask=MASK), Ordinal]
+VECTOR = [OneHotCategorical, lambda x: MaskedOneHotCategorical(x, mask=MASK), OneHotOrdinal]
+
+
+@pytest.mark.parametrize(("p", "q"), [pair for kinds in (INDEX, VECTOR) for pair in itertools.product(kinds, kinds)])
+def test_all_that_choose_in_one_form_have_a_divergence_from_each_other(p, q):
+    p, q = (kind(torch.randn(5, 4, dtype=torch.float64)) for kind in (p, q))
+    # Over all four values: sum of p (log p - log q), with 0 log 0 = 0.
+    values = p.enumerate_support()
+    log_p, log_q = p.log_prob(values), q.log_prob(values)
+    expected = torch.where(log_p > -math.inf, log_p.exp() * (log_p - log_q), 0.0).sum(0)
+    torch.testing.assert_close(kl_divergence(p, q), expected)
+
+
+def test_points_have_a_divergence_whatever_they_are_made_of():
+    param = torch.tensor([[0.5, -1.0], [0.5, 3.0]])
+    squashed = TanhDelta(param)
+    assert kl_divergence(Delta(param.tanh()), squashed).tolist() == [0.0, 0.0]
+    assert kl_divergence(squashed, Delta(param)).tolist() == [math.inf, math.inf]

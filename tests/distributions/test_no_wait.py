@@ -65,7 +65,8 @@ def test_building_drawing_and_scoring(name):
     assert value.shape[:1] == score.shape == (5,)
 
 
-@pytest.mark.parametrize("name", [name for name in BUILD if "tensors" not in name])
+# Bounds that are two tensors each have to be compared.
+@pytest.mark.parametrize("name", [name for name in BUILD if "tensors" not in name and "numbers" not in name])
 def test_divergences(name):
     dist = BUILD[name](NOWHERE)
     assert kl_divergence(dist, BUILD[name](NOWHERE)).shape == (5,)

@@ -102,13 +102,13 @@ def test_with_any_bounds_a_stored_action_is_scored_as_well_as_it_was_stored(boun
 
 @pytest.mark.parametrize("bounds", [(-1.0, 1.0), (-2.5, 2.5), (0.5, 10.0), (100.0, 101.0), (-1e4, 3e4)])
 def test_the_numbers_next_to_the_bounds_are_scored_as_what_they_are(bounds):
-    """Not as what lies on the bound. Between two of them u differs by ½ log 2 = 0.35, which is worth 0.7 in a score."""
+    """Not as the bound: between two of them u differs by ½ log 2 = 0.35, which is worth up to 1 in a score."""
     low, high = (torch.tensor(bound) for bound in bounds)
     half = (bounds[1] - bounds[0]) / 2
     for inside in (torch.nextafter(low, high), torch.nextafter(high, low)):
         u = float(mpmath.atanh((2 * mpmath.mpf(inside.item()) - bounds[0] - bounds[1]) / (2 * half)))
-        score = TanhNormal(torch.tensor([u]), torch.ones(1), *bounds).log_prob(inside.view(1))
-        assert score.item() == pytest.approx(exact_score(u, 1.0, u, half), abs=0.75)
+        score = TanhNormal(torch.tensor([u / 2]), torch.ones(1), *bounds).log_prob(inside.view(1))
+        assert score.item() == pytest.approx(exact_score(u / 2, 1.0, u, half), abs=1.0)
         for scale in (1e-3, 1.0, 1e3):
             params = [torch.tensor([x]).requires_grad_() for x in (u, scale, inside.item())]
             score = TanhNormal(*params[:2], *bounds).log_prob(params[2])

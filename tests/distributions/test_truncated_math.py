@@ -6,7 +6,7 @@ import mpmath
 import pytest
 import torch
 
-from keywork.distributions._truncated_math import fall_at, hold, mass_of, quantile
+from keywork.distributions._truncated_math import fall_at, hold, mass_of, quantile, scored_quantile
 
 BOUNDS = [(-1.0, 1.0), (0.0, 10.0), (0.25, 0.26), (-1e4, 3e4)]
 
@@ -38,6 +38,34 @@ def test_quantiles_and_their_slopes(loc, bounds):
             assert float(share) == pytest.approx(survival, abs=1e-7)
             assert got.by_loc.item() == pytest.approx(by_loc, abs=1e-7, rel=1e-6)
             assert got.by_scale.item() == pytest.approx(by_scale, abs=1e-7, rel=1e-6)
+
+
+@pytest.mark.parametrize("bounds", BOUNDS)
+@pytest.mark.parametrize("loc", [0.0, 1.001, -4.0, 34.0, 36.0, -50.0])
+def test_the_score_of_a_quantile(loc, bounds):
+    for scale in (1e-6, 1e-2, 1.0, 1e3):
+        for survival in (1e-12, 0.3, 1 - 1e-12):
+            arguments = (number(survival), number(loc), number(scale), *bounds)
+            offset = quantile(*arguments, slopes=False).offset.item()
+            x, score = scored_quantile(*arguments)
+            assert bounds[0] <= x.item() <= bounds[1]
+            assert x.item() == pytest.approx(hold(number(loc), *bounds).item() + offset, rel=1e-12, abs=1e-12)
+            with mpmath.workdps(170):
+                side = -1 if 2 * loc > sum(bounds) else 1
+                near, end = sorted(side * (mpmath.mpf(bound) - mpmath.mpf(loc)) / scale for bound in bounds)
+                xi = (hold(number(loc), *bounds).item() + mpmath.mpf(offset) - loc) / scale
+                exact = -(xi**2) / 2 - mpmath.log(2 * mpmath.pi) / 2 - mpmath.log((tail(near) - tail(end)) * scale)
+            assert score.item() == pytest.approx(float(exact), abs=1e-6)
+
+
+def test_a_far_tail_and_a_number_that_is_none_leave_the_others_as_they_are():
+    survival, scale = torch.full((4,), 0.3, dtype=torch.float64), torch.ones(4, dtype=torch.float64)
+    locs = torch.tensor([0.3, 60.0, torch.nan, -2.0], dtype=torch.float64)
+    x, score = scored_quantile(survival, locs, scale, -1.0, 1.0)
+    for place in (0, 1, 3):
+        alone = scored_quantile(survival[:1], locs[place : place + 1], scale[:1], -1.0, 1.0)
+        assert [x[place].item(), score[place].item()] == pytest.approx([number.item() for number in alone])
+    assert score.isnan().tolist() == [False, False, True, False]
 
 
 def test_the_slopes_of_the_furthest_tail_keep_their_digits():

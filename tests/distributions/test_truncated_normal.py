@@ -195,6 +195,19 @@ def test_joint_draws_and_their_gradients():
     assert again.requires_grad and torch.equal(value, again.detach())
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("bounds", [*BOUNDS, (torch.tensor(0.25), torch.tensor(0.5))])
+def test_without_a_gradient_it_is_the_same_draw_and_the_same_score(bounds, dtype):
+    grid = torch.cartesian_prod(torch.tensor(LOCS), torch.tensor(SCALES)).to(dtype)
+    dist = TruncatedNormal(*grid.unbind(-1), *bounds, event_dims=0)
+    for joint in (dist.sample_and_log_prob, dist.rsample_and_log_prob):
+        value, score = joint((20,), generator=torch.Generator().manual_seed(2))
+        with torch.no_grad():
+            got = joint((20,), generator=torch.Generator().manual_seed(2))
+        torch.testing.assert_close(got[0], value)
+        torch.testing.assert_close(got[1], score, atol=2e-5, rtol=1e-6)
+
+
 @pytest.mark.parametrize("bounds", [(-1.0, 1.0), (-1.0, 4.0), (3.0, 3.5)])
 def test_gradients_are_right(bounds):
     generator = torch.Generator().manual_seed(0)

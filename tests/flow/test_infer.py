@@ -200,6 +200,17 @@ def test_the_domain_of_an_action_is_its_distributions_support(distribution, kwar
     assert holds(Flow(given, head), "action").domain == expected
 
 
+def test_so_is_that_of_each_of_several():
+    head = ProbabilisticTensorDictModule(
+        {"x": {"loc": "loc", "scale": "loc"}, ("arm", "k"): {"logits": "logits"}},
+        distribution_class={"x": d.TanhNormal, ("arm", "k"): d.Categorical},
+        distribution_kwargs={"x": {"low": -2.0, "high": 2.0}},
+    )
+    flow = Flow(Composite({"loc": Unbounded((2,)), "logits": Unbounded((5,))}), head)
+    assert (holds(flow, "x").domain, holds(flow, ("arm", "k")).domain) == ("[-2, 2]", "{0..4}")
+    assert holds(flow, ("arm", "k")).shape == ()
+
+
 class WithSpec(TensorDictModuleBase):
     """Says what it writes."""
 

@@ -194,7 +194,7 @@ class TestSwappedParameters:
     def test_of_an_ensemble_are_its_own_again_after_a_failure(self, vectorize):
         several = EnsembleModule(gaussian(), 3, vectorize=vectorize)
         own = dict(several.named_parameters())
-        with pytest.raises(RuntimeError, match="shapes cannot be multiplied|Expected size"):
+        with pytest.raises(RuntimeError, match=r"shapes cannot be multiplied|Expected size"):
             several(torch.zeros(5, 4))
         assert all(parameter is own[name] for name, parameter in several.named_parameters())
         assert several(observed())["action"].shape == (5, 3, 2)

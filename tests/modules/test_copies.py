@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from keywork.modules._copies import Stacked, copies_of, findings_of
+from keywork.nets import MLP
 
 
 class Tied(nn.Module):
@@ -43,6 +44,15 @@ def test_a_module_that_can_initialise_itself_answers_for_its_parts():
             nn.init.zeros_(self[0].weight)
 
     assert not copies_of(Zeros(nn.Linear(3, 4)), 2, None)[1][0].weight.any()
+
+
+def test_a_network_initialises_itself_as_it_was_built():
+    net = nn.Sequential(MLP(4, 4, num_cells=[], init="orthogonal", last_gain=3.0), nn.Linear(4, 1))
+    _, other = copies_of(net, 2, None)
+    weight = other[0][0].weight
+    torch.testing.assert_close(weight @ weight.T, 9.0 * torch.eye(4), atol=1e-5, rtol=0)
+    assert not torch.isclose(weight, net[0][0].weight).any() and not other[0][0].bias.any()
+    assert not torch.isclose(other[1].weight, net[1].weight).any()
 
 
 class Raw(nn.Module):

@@ -7,7 +7,7 @@ from torch import nn
 
 from keywork._errors import ContractError
 from keywork.distributions import Categorical, IndependentNormal, NormalParamExtractor
-from keywork.modules import EnsembleModule, GRUModule, ProbabilisticActor, RandomPolicy, ValueOperator
+from keywork.modules import EnsembleModule, GRUModule, LSTMModule, ProbabilisticActor, RandomPolicy, ValueOperator
 from keywork.nets import MLP
 from keywork.nn import TensorDictModule, TensorDictSequential, set_exploration_type
 from keywork.specs import Composite, Unbounded
@@ -52,6 +52,28 @@ class TestCritics:
         values = ensemble(td["observation"], td["action"])
         torch.testing.assert_close(values[:, 0], module(td["observation"], td["action"]))
         assert len(values[0].unique()) == 4
+
+    def test_copies_of_an_orthogonal_network_are_orthogonal_and_independent(self):
+        net = MLP(8, 2, num_cells=[8], init="orthogonal", last_gain=0.1)
+        hidden, _, last, _ = EnsembleModule(ValueOperator(net), 3).parameters()
+        torch.testing.assert_close(hidden @ hidden.mT, 2.0 * torch.eye(8).expand(3, 8, 8), atol=1e-5, rtol=0)
+        torch.testing.assert_close(last @ last.mT, 0.01 * torch.eye(2).expand(3, 2, 2), atol=1e-6, rtol=0)
+        assert all(not torch.isclose(w[a], w[b]).any() for w in (hidden, last) for a, b in ((0, 1), (0, 2), (1, 2)))
+
+    def test_copies_of_a_critic_from_specs_are_too(self):
+        specs = Composite({"x": Unbounded((8,)), "y": Unbounded((2, 2))})
+        weights = [p for p in EnsembleModule(ValueOperator.from_spec(specs), 2).parameters() if p.ndim == 3]
+        torch.testing.assert_close(weights[1][1] @ weights[1][1].T, 2.0 * torch.eye(64), atol=1e-5, rtol=0)
+        assert all(not torch.isclose(w[0], w[1]).all() for w in weights)
+
+    @pytest.mark.parametrize("kind", [GRUModule, LSTMModule])
+    def test_copies_of_a_recurrent_module_begin_as_torch_draws_them(self, kind):
+        ensemble = EnsembleModule(kind(4, 25, 2, in_key="observation", out_key="features"), 3)
+        for parameter in ensemble.parameters():
+            # Uniform between ±1/√25, of which the standard deviation is 0.2 / √3.
+            assert parameter.abs().max() <= 0.2
+            assert all(abs(one.std().item() - 0.1155) < 0.02 for one in parameter)
+            assert all(not torch.isclose(parameter[a], parameter[b]).all() for a, b in ((0, 1), (0, 2), (1, 2)))
 
     def test_the_module_itself_is_left_alone(self):
         module = critic()

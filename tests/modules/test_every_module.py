@@ -60,7 +60,7 @@ from keywork.nn import (
     set_recurrent_mode,
 )
 from keywork.objectives import GAE, ClipPPOLoss
-from keywork.specs import Bounded, MultiBinary, MultiDiscrete, OneHot
+from keywork.specs import Bounded, Composite, MultiBinary, MultiDiscrete, OneHot, Unbounded
 from keywork.specs import Categorical as Choice
 from keywork.testing import KeyModuleConformance
 
@@ -115,6 +115,25 @@ def located(k: Place) -> TensorDictModule:
 def normal_actor(kind: Any, k: Place, **options: Any) -> ProbabilisticActor:
     keys = {"loc": k("loc"), "scale": k("scale")}
     return ProbabilisticActor(located(k), keys, [k("action")], distribution_class=kind, return_log_prob=True, **options)
+
+
+def steer_and_gear(k: Place) -> ProbabilisticActor:
+    """Two actions at once, whose log-probabilities are their own."""
+    networks = [located(k), net(3, 4, k, write="logits")]
+    keys = {k("steer"): {"loc": k("loc"), "scale": k("scale")}, k("gear"): {"logits": k("logits")}}
+    actions = {k("steer"): TanhNormal, k("gear"): Categorical}
+    return ProbabilisticActor(networks, keys, distribution_class=actions, return_log_prob=True)
+
+
+def q_actor_of_specs(k: Place) -> QValueActor:
+    specs = Composite({k("observation"): Unbounded((3,))}), Composite({k("action"): Choice(4)})
+    keys = {"action_value_key": k("action_value"), "chosen_action_value_key": k("chosen_action_value")}
+    return QValueActor.from_spec(*specs, dueling=True, **keys)
+
+
+def critic_of_specs(k: Place) -> ValueOperator:
+    specs = Composite({k("observation"): Unbounded((3,))}), Composite({k("action"): Choice(4)})
+    return ValueOperator.from_spec(*specs, out_keys=[k("state_action_value")])
 
 
 def choosing_actor(kind: Any, k: Place) -> ProbabilisticActor:
@@ -268,6 +287,11 @@ CASES = {
     "ProbabilisticActor, normal": Case(partial(normal_actor, IndependentNormal), (STATES,), noisy=True),
     "ProbabilisticActor, tanh": Case(partial(normal_actor, TanhNormal, spec=BOX), (STATES,), noisy=True),
     "ProbabilisticActor, truncated": Case(partial(normal_actor, TruncatedNormal, spec=BOX), (STATES,), noisy=True),
+    "ProbabilisticActor, safe": Case(
+        partial(normal_actor, IndependentNormal, spec=BOX, safe=True), (STATES,), noisy=True
+    ),
+    "ProbabilisticActor, two draws": Case(partial(normal_actor, TanhNormal, num_samples=2), (STATES,), noisy=True),
+    "ProbabilisticActor, several actions": Case(steer_and_gear, (STATES,), noisy=True),
     "ProbabilisticActor, categorical": Case(partial(choosing_actor, Categorical), (STATES,), noisy=True),
     "ProbabilisticActor, one-hot": Case(partial(choosing_actor, OneHotCategorical), (STATES,), noisy=True),
     "ProbabilisticActor, delta": Case(partial(pointing_actor, Delta), (STATES,)),
@@ -282,6 +306,8 @@ CASES = {
         lambda k: ValueOperator(MLP(5, 1), [k("observation"), k("action")], [k("state_action_value")]),
         (STATES, NUMBERS),
     ),
+    "ValueOperator of specs": Case(critic_of_specs, (STATES, INDEX)),
+    "QValueActor of specs": Case(q_actor_of_specs, (STATES,)),
     "ActorCriticWrapper": Case(
         lambda k: ActorCriticWrapper(normal_actor(TanhNormal, k), value(k)), (STATES,), noisy=True
     ),

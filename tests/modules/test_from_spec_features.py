@@ -53,7 +53,7 @@ def test_all_take_the_type_of_the_module():
     values = [spec.rand((3,)) for spec in specs]
     assert features(*values).dtype == torch.float32
     assert features.to(torch.float64)(*values).dtype == torch.float64
-    assert all("encoders.2.network" in key for key in features.state_dict())
+    assert all("images.2.network" in key for key in features.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_images_go_through_a_network_that_fits(shape, network, channels):
     image = torch.randint(256, (2, *shape), dtype=torch.uint8)
     assert features(image).shape == (2, features.size)
     front = image.movedim(-1, -3) if shape[-1] < min(shape[:2]) else image
-    assert torch.equal(features(image), features.encoders[0].network(front))
+    assert torch.equal(features(image), features.images["0"].network(front))
 
 
 def test_a_network_of_ones_own():

@@ -18,6 +18,8 @@ from torch import nn
 from keywork._errors import UsageError
 from keywork.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential, exploration_type
 from keywork.testing import KeyModuleConformance
+from keywork.testing._spawn import WORKER
+from keywork.testing._subject import entries_of
 
 
 def failures(subject: Any) -> dict[str, str]:
@@ -385,7 +387,10 @@ class TestSpawn:
         return subject
 
     def test_what_can_be_sent_passes(self):
-        self.subject(nn.Linear(3, 2)).test_spawn()
+        subject = self.subject(nn.Linear(3, 2))
+        subject.test_spawn()
+        (output,) = WORKER.outputs(subject.make(), entries_of(subject))
+        assert output.shape == (5, 2) and not output.requires_grad
 
     def test_a_function_without_a_name_cannot_be_sent(self):
         with pytest.raises(AssertionError, match=r"TensorDictModule \(<lambda>\) cannot be sent to another process: "):

@@ -8,7 +8,8 @@ from keywork._errors import UsageError
 from keywork.distributions import Categorical
 from keywork.envs import GymEnv
 from keywork.modules import ProbabilisticActor
-from keywork.nn import ExplorationType, TensorDictModule, exploration_type
+from keywork.nn import ExplorationType, TensorDictModule, TensorDictModuleBase, exploration_type
+from keywork.specs import Composite, Unbounded
 from keywork.train import Evaluation, evaluate, return_goal
 
 
@@ -64,6 +65,25 @@ def test_is_the_same_again(walk):
         torch.manual_seed(5)
         assert evaluate(policy, env, episodes=6, seed=1) == first
         assert evaluate(policy, env, episodes=6, seed=2) != first
+
+
+class FirstStep(TensorDictModuleBase):
+    """Takes action 1 in an episode's first step, as a count of its own says, whatever else it is shown."""
+
+    carried_specs = Composite({"count": Unbounded((1,))})
+
+    def __init__(self):
+        super().__init__(["count"], ["action", ("next", "count")], carries=["count"])
+
+    def compute(self, count):
+        return (count.squeeze(-1) == 0.0).long(), count + 1.0
+
+
+def test_what_a_policy_carries_goes_on_within_an_episode_and_begins_anew_with_the_next(walk):
+    with GymEnv(walk, num_envs=2) as env:
+        evaluation = evaluate(FirstStep(), env, episodes=8, seed=0)
+    # Episodes of 1, 2, 3 and 3 steps: 10 for the first step, and 1 for each of the others.
+    assert evaluation.returns == (10.0, 11.0, 12.0, 12.0) * 2
 
 
 def test_metrics_by_hand():

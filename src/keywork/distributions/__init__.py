@@ -30,7 +30,6 @@ from ._arguments import check_arguments
 from ._bernoulli import Bernoulli
 from ._categorical import Categorical
 from ._composite import CompositeDistribution
-from ._composite_parts import ActionPart
 from ._delta import Delta
 from ._draw import draw, score
 from ._independent_normal import IndependentNormal
@@ -49,7 +48,6 @@ from ._tanh_normal import TanhNormal
 from ._truncated_normal import TruncatedNormal
 
 __all__ = [
-    "ActionPart",
     "AddStateIndependentNormalScale",
     "Bernoulli",
     "Categorical",

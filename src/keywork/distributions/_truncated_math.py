@@ -165,7 +165,7 @@ def scored_quantile(
     frame = _frame_of(loc, scale, low, high)
     xi, mass = _near(survival, frame)
     x = torch.addcmul(loc, frame.signed, xi)
-    log_p = _CONSTANT - torch.addcmul((mass * scale).log(), xi, xi, value=0.5)
+    log_p = _CONSTANT - (mass * scale).log_().addcmul_(xi, xi, value=0.5)
     far = _far(survival, frame)
     if far is not None:
         at_end = torch.addcmul(hold(loc, low, high), frame.signed, far.steps)
@@ -198,10 +198,10 @@ def _frame_of(loc: Tensor, scale: Tensor, low: Tensor | float, high: Tensor | fl
 
 def _near(survival: Tensor, frame: _Frame) -> tuple[Tensor, Tensor]:
     """ξ, and 2 Q(α) − 2 Q(β)."""
-    start_tail, end_tail = torch.erfc(frame.start * _ROOT_HALF), torch.erfc(frame.end * _ROOT_HALF)
+    start_tail, end_tail = (frame.start * _ROOT_HALF).erfc_(), (frame.end * _ROOT_HALF).erfc_()
     mass = start_tail - end_tail
     # Of a tail of nearly one the inverse loses no more digits than the uniform number has had.
-    xi = torch.special.ndtri(torch.addcmul(end_tail, survival, mass) * 0.5).neg()
+    xi = torch.special.ndtri(torch.addcmul(end_tail, survival, mass).mul_(0.5)).neg_()
     return torch.clamp(xi, frame.start, frame.end), mass
 
 

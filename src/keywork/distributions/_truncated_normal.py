@@ -171,10 +171,8 @@ class TruncatedNormal(ActionDistribution):
     def _mass(self) -> Mass:
         return mass_of(self._loc, self._scale, self.low, self.high)
 
-    def _scored_constant(
-        self, sample_shape: Sequence[int], generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor]:
-        """A draw and its score where no gradient is wanted: what finds the draw has the mass, at a third of the price."""
+    def _scored_constant(self, sample_shape: Sequence[int], generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Draw and score where no gradient is wanted: what finds the draw knows the mass, at a third of the price."""
         survival = _uniform(self._loc, sample_shape, generator)
         value, log_p = scored_quantile(survival, *self._doubled())
         return value.to(self.loc.dtype), sum_event(log_p, self._axes).to(self._loc.dtype)

@@ -26,17 +26,17 @@ from keywork.specs import (
 def spec_to_torchrl(spec: SpecLike) -> Any:
     """The TorchRL spec of the same tensors: same shape, dtype, device, bounds and choices.
 
-    ==============  ====================================================
+    ==============  ==================================================
     here            there
-    ==============  ====================================================
+    ==============  ==================================================
     Bounded         ``Bounded``
     Unbounded       ``Unbounded``
     Categorical     ``Categorical``
     OneHot          ``OneHot`` (with the dtype that it has here)
-    MultiDiscrete   ``MultiCategorical``
+    MultiDiscrete   ``MultiCategorical`` (without dimensions ``Categorical``)
     MultiBinary     ``Binary``
     Composite       ``Composite`` without batch dimensions
-    ==============  ====================================================
+    ==============  ==================================================
 
     What an environment calls its first choice (``start``) says nothing about tensors, and there is no word for it
     there; nor is there for a Composite that was made of a tuple.
@@ -98,12 +98,14 @@ def spec_from_torchrl(spec: Any, batch_dims: int | None = None) -> Spec:
     if isinstance(spec, data.Composite):
         entries = {name: entry for name, entry in spec.items() if entry is not None}
         return Composite({name: spec_from_torchrl(entry, batch_dims) for name, entry in entries.items()})
-    convert = _KINDS.get(_kind(spec, data))
-    if convert is None:
+    kind = _kind(spec, data)
+    if kind not in _KINDS:
         raise _refused("there is no such spec here", spec, f"one of the kinds {', '.join(_KINDS)} and Composite")
     if getattr(spec, "mask", None) is not None:
         raise _refused("it has a mask", spec, "the spec without it; masks are entries: action_mask_key=")
-    return convert(_row(spec, batch_dims))
+    if not 0 <= batch_dims <= spec.ndim:
+        raise _refused(f"it has {spec.ndim} dimensions, less than {batch_dims=}", spec, "as many as the batch has")
+    return _KINDS[kind](spec, batch_dims)
 
 
 def _kind(spec: Any, data: Any) -> str:
@@ -112,53 +114,54 @@ def _kind(spec: Any, data: Any) -> str:
     return next((kind for kind in kinds if isinstance(spec, getattr(data, kind))), "")
 
 
-def _row(spec: Any, batch_dims: int) -> Any:
-    """The spec of one element of the batch."""
-    if not 0 <= batch_dims <= spec.ndim:
-        raise _refused(f"it has {spec.ndim} dimensions, less than {batch_dims=}", spec, "as many as the batch has")
-    if not batch_dims:
-        return spec
-    if 0 in spec.shape[:batch_dims]:
-        raise _refused("its batch is empty", spec, "the spec of an environment with rows")
-    row = spec[(0,) * batch_dims]
-    if row.expand(spec.shape) != spec:
-        raise _refused("it is not the same throughout the batch", spec, "spec[0], if its first row will do")
-    return row
+def _bounded(spec: Any, batch_dims: int) -> Spec:
+    low, high = (_row(bound, spec, batch_dims) for bound in (spec.space.low, spec.space.high))
+    return Bounded(low, high, **_where(spec, batch_dims))
 
 
-def _bounded(spec: Any) -> Spec:
-    return Bounded(spec.space.low, spec.space.high, tuple(spec.shape), spec.dtype, spec.device)
-
-
-def _unbounded(spec: Any) -> Spec:
+def _unbounded(spec: Any, batch_dims: int) -> Spec:
     if spec.dtype is torch.bool:
-        return _binary(spec)
+        return _binary(spec, batch_dims)
     if spec.dtype is torch.uint8:
-        return Bounded(0, 255, tuple(spec.shape), spec.dtype, spec.device)
-    return Unbounded(tuple(spec.shape), spec.dtype, spec.device)
+        return Bounded(0, 255, **_where(spec, batch_dims))
+    return Unbounded(**_where(spec, batch_dims))
 
 
-def _binary(spec: Any) -> Spec:
-    return MultiBinary(tuple(spec.shape), spec.dtype, spec.device)
+def _binary(spec: Any, batch_dims: int) -> Spec:
+    return MultiBinary(tuple(spec.shape[batch_dims:]), spec.dtype, spec.device)
 
 
-def _categorical(spec: Any) -> Spec:
+def _categorical(spec: Any, batch_dims: int) -> Spec:
     if spec.dtype is torch.bool:
-        return _binary(spec)
-    return Categorical(spec.space.n, tuple(spec.shape), spec.dtype, spec.device)
+        return _binary(spec, batch_dims)
+    return Categorical(spec.space.n, **_where(spec, batch_dims))
 
 
-def _one_hot(spec: Any) -> Spec:
-    if spec.ndim != 1:
+def _one_hot(spec: Any, batch_dims: int) -> Spec:
+    if spec.ndim - batch_dims != 1:
         raise _refused("it is of several vectors", spec, "the spec of one, or batch_dims= for those of the batch")
     return OneHot(spec.space.n, spec.dtype, spec.device)
 
 
-def _multi_discrete(spec: Any) -> Spec:
-    return MultiDiscrete(spec.nvec, spec.dtype, spec.device)
+def _multi_discrete(spec: Any, batch_dims: int) -> Spec:
+    return MultiDiscrete(_row(spec.nvec, spec, batch_dims), spec.dtype, spec.device)
 
 
-_KINDS: dict[str, Callable[[Any], Spec]] = {
+def _where(spec: Any, batch_dims: int) -> dict[str, Any]:
+    return {"shape": tuple(spec.shape[batch_dims:]), "dtype": spec.dtype, "device": spec.device}
+
+
+def _row(numbers: torch.Tensor, spec: Any, batch_dims: int) -> torch.Tensor:
+    """The numbers of one element of the batch, all of which have the same ones."""
+    if 0 in numbers.shape[:batch_dims]:
+        raise _refused("its batch is empty", spec, "the spec of an environment with rows")
+    row = numbers[(0,) * batch_dims]
+    if not bool((numbers == row).all()):
+        raise _refused("it is not the same throughout the batch", spec, "spec[0], if its first row will do")
+    return row
+
+
+_KINDS: dict[str, Callable[[Any, int], Spec]] = {
     "Binary": _binary,
     "Bounded": _bounded,
     "Categorical": _categorical,

@@ -37,8 +37,9 @@ def to_torchrl(module: Any) -> Any:
 
     *TorchRL's* exploration type and recurrent mode, which its collectors and losses set, hold in all of it. (Where none
     is set a policy samples, as it does here.) A recurrent module, and any other that carries entries from step to step,
-    brings the primer that ``get_env_transforms_from_module(policy)`` finds. An exploration module without a spec takes
-    that of the collector's environment.
+    brings the primer that ``get_env_transforms_from_module(policy)`` finds. (Of keys that begin with an underscore a
+    collector of theirs hands out nothing: where a loss reads what is carried, give it another name.) An exploration
+    module without a spec takes that of the collector's environment.
 
     The names of the keys stay: where a loss is to find the log-probability under ``"sample_log_prob"``, say so with
     ``loss.set_keys(sample_log_prob="sample_log_prob")``, or give the actor ``log_prob_key="action_log_prob"``, which is

@@ -1,7 +1,6 @@
 """Actors and critics: key modules for policies and values."""
 
 from keywork.distributions import (
-    ActionPart,
     AddStateIndependentNormalScale,
     Bernoulli,
     Categorical,
@@ -46,7 +45,6 @@ from keywork.modules._value import ValueOperator
 from keywork.modules._wrap_module import WrapModule, as_tensordict_module
 
 __all__ = [
-    "ActionPart",
     "Actor",
     "ActorCriticOperator",
     "ActorCriticWrapper",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 from torch.distributions import Distribution
 
@@ -11,6 +11,8 @@ from keywork._errors import Finding
 from keywork._keys import ACTION, OBSERVATION, as_keys, listed
 from keywork.distributions import Delta, DrawOptions
 from keywork.modules._actor_setup import head_arguments, projections_of
+from keywork.modules._from_spec import policy_parts
+from keywork.modules._from_spec_network import NetworkConfig
 from keywork.nn import (
     ProbabilisticTensorDictModule,
     ProbabilisticTensorDictSequential,
@@ -124,6 +126,75 @@ class ProbabilisticActor(ProbabilisticTensorDictSequential):
         head = ProbabilisticTensorDictModule(**arguments, return_log_prob=return_log_prob, **options)
         super().__init__(*before, head)
         self.spec: Spec | None = action_spec
+
+    @classmethod
+    def from_spec(
+        cls,
+        observation_spec: Any,
+        action_spec: Any,
+        *,
+        distribution: Any = None,
+        action_mask_key: Any = None,
+        return_log_prob: bool = True,
+        safe: bool = False,
+        config: NetworkConfig | None = None,
+        **options: Unpack[DrawOptions],
+    ) -> Self:
+        """A policy that fits any observations and actions: :class:`Features`, an MLP, and the right distribution.
+
+        ==============================  =====================================================================
+        action                          distribution
+        ==============================  =====================================================================
+        Categorical                     Categorical; MaskedCategorical with a mask
+        OneHot                          OneHotCategorical; MaskedOneHotCategorical with a mask
+        MultiDiscrete, Categorical of   MultiCategorical
+        a shape
+        MultiBinary                     Bernoulli
+        Bounded                         TanhNormal within the bounds
+        Unbounded                       IndependentNormal
+        Composite                       one of these for each action, with a network in common
+        ==============================  =====================================================================
+
+        Args:
+            observation_spec: of what the policy reads: a Composite by key, or one spec for ``"observation"``.
+            action_spec: of what it writes: a Composite by key, or one spec for ``"action"``.
+            distribution: in place of the one above; of several actions a dict ``{key: distribution}``. (One without
+                bounds, such as IndependentNormal, draws outside of the spec's too, unless it is ``safe``.)
+            action_mask_key: the observation that says which choices are allowed, ``[*B, n]``; of several actions a dict
+                ``{action's key: mask's key}``.
+            return_log_prob: also write the log-probability of the action; of several actions that of each.
+            safe: as the constructor takes it.
+            config: the networks.
+            options: see :class:`~keywork.distributions.DrawOptions`.
+
+        Raises:
+            SpecError: a spec has no entry, no distribution fits an action, or there is no such mask.
+
+        >>> from keywork.specs import Bounded, Categorical
+        >>> actor = ProbabilisticActor.from_spec({"position": Bounded(-1.0, 1.0, (3,)), "goal": Categorical(5)},
+        ...                                      Bounded(-2.0, 2.0, (1,)))
+        >>> actor.in_keys, actor.out_keys
+        (['position', 'goal'], ['loc', 'scale', 'action', 'sample_log_prob'])
+        """
+        parts = policy_parts(
+            cls.__name__,
+            observation_spec,
+            action_spec,
+            distribution=distribution,
+            action_mask_key=action_mask_key,
+            config=config,
+        )
+        return cls(
+            parts.module,
+            parts.in_keys,
+            parts.out_keys,
+            distribution_class=parts.distribution_class,
+            distribution_kwargs=parts.distribution_kwargs,
+            spec=parts.spec,
+            return_log_prob=return_log_prob,
+            safe=safe,
+            **options,
+        )
 
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
         """The findings of every chain, and a distribution that takes nothing of what the networks write."""

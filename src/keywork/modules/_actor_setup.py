@@ -11,7 +11,7 @@ import torch
 
 from keywork._errors import ContractError, Finding
 from keywork._keys import ACTION, Key, as_keys, is_parent, listed, nearest
-from keywork.distributions import ActionPart, actions_of, arguments_of, is_several, owner_of
+from keywork.distributions import actions_of, arguments_of, is_several, owner_of
 from keywork.specs import Bounded, Composite, Spec
 
 
@@ -100,7 +100,7 @@ def projections_of(
     return {key: leaf.project for key, leaf in specs_of(owner, spec, keys).items()}
 
 
-def _entries(in_keys: Any, parts: Sequence[ActionPart], before: Sequence[Any]) -> Any:
+def _entries(in_keys: Any, parts: Sequence[Any], before: Sequence[Any]) -> Any:
     """The keys of the parameters in a group, as far as the networks write them; in_keys, if it is no such group."""
     if isinstance(in_keys, Mapping) and not isinstance(next(iter(in_keys.values()), None), str | tuple):
         return in_keys

@@ -69,8 +69,10 @@ class EnsembleModule(TensorDictModuleBase):
             copies[0].in_keys, copies[0].out_keys, optional_keys=list(contract.optional), carries=list(contract.carries)
         )
         self.num_copies = len(copies)
-        carried = getattr(copies[0], "carried_specs", {})
-        self._carried = {key: Unbounded((len(copies), *spec.shape), spec.dtype) for key, spec in carried.items()}
+        # What a module inside says, for a sequential says nothing itself; an outer one, which may add to it, prevails.
+        said = {k: s for part in reversed([*copies[0].modules()]) for k, s in getattr(part, "carried_specs", {}).items()}
+        own = {key: said[key] for key in contract.carries if key in said}
+        self._carried = {key: Unbounded((len(copies), *spec.shape), spec.dtype) for key, spec in own.items()}
         dims = _dims(copies[0], dim, self._carried)
         self._own = [number for number, key in enumerate(self._in_keys) if key in self._carried or not expand_input]
         self._dims_in = [dims(key) for key in self._in_keys]

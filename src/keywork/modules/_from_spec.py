@@ -124,11 +124,12 @@ def action_value_parts(
     (key, spec), *others = actions.items()
     size = _count_of(spec)
     if size is None or others or (dueling and not isinstance(spec, Categorical | OneHot)):
+        kinds = "Categorical or OneHot" if dueling else "Categorical, OneHot, MultiDiscrete or MultiBinary"
         raise refusal(
             SpecError,
             f"{owner} cannot be built: there are no values of such actions{' from a dueling network' * dueling}.",
             where="action_spec",
-            expected=f"one action, {'Categorical or OneHot' if dueling else 'Categorical, OneHot, Multi...'}",
+            expected=f"one action, {kinds}",
             got=repr(action_spec),
             fix="ProbabilisticActor.from_spec takes any actions",
         )

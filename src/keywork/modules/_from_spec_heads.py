@@ -30,7 +30,7 @@ from keywork.specs import Bounded, Categorical, MultiBinary, MultiDiscrete, OneH
 
 Maker = Callable[..., Distribution]
 MASK = "mask"
-_PARAM = "param"
+_PARAM, _SCORES = "param", "scores"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Shaped(nn.Module):
 
     def forward(self, *parameters: Tensor) -> Any:
         """Each in that shape."""
-        shaped = [x.reshape(*x.shape[:-1], *self.shape) for x in parameters]
+        shaped = [x.reshape((*x.shape[:-1], *self.shape)) for x in parameters]
         typed = shaped if self.dtype is None else [x.to(self.dtype) for x in shaped]
         return tuple(typed) if len(typed) > 1 else typed[0]
 
@@ -117,10 +117,11 @@ def _choices(
     owner: str, spec: Spec, maker: Maker | None, usual: Maker, counts: list[int], keywords: Mapping[str, Any] = {}
 ) -> Head:
     made = maker or usual
+    argument = _SCORES if _SCORES in inspect.signature(made).parameters else LOGITS
     # What takes the place of the usual one has to take what that one takes.
-    needed = {LOGITS, *keywords, *([MASK] if usual in (MaskedCategorical, MaskedOneHotCategorical) else [])}
+    needed = {argument, *keywords, *([MASK] if usual in (MaskedCategorical, MaskedOneHotCategorical) else [])}
     _require_arguments(owner, spec, made, needed)
-    return Head(made, (LOGITS,), sum(counts), (), keywords, sum(counts))
+    return Head(made, (argument,), sum(counts), (), keywords, sum(counts))
 
 
 def _numbers(owner: str, spec: Bounded | Unbounded, maker: Maker, learned_scale: bool) -> Head:

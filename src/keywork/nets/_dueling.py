@@ -5,15 +5,12 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import cast
 
 from torch import Tensor, nn
 
 from ._convnet import ConvNet
 from ._mlp import MLP, MLPConfig
 from ._reset import Init, reset_parts
-
-_NETWORKS = ("features", "advantage", "value")
 
 
 class DuelingNetwork(nn.Module, ABC):
@@ -31,10 +28,9 @@ class DuelingNetwork(nn.Module, ABC):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Action values ``[*B, n]``; where atoms were asked for, logits ``[*B, atoms, n]``."""
-        features, advantage, value = (self._modules[name] for name in _NETWORKS)
-        x = cast(nn.Module, features)(*inputs)
-        of_actions: Tensor = cast(nn.Module, advantage)(x)
-        of_state: Tensor = cast(nn.Module, value)(x)
+        x = self.features(*inputs)
+        of_actions: Tensor = self.advantage(x)
+        of_state: Tensor = self.value(x)
         return of_state + (of_actions - of_actions.mean(-1, keepdim=True))
 
     def reset_parameters(self) -> None:

@@ -50,9 +50,9 @@ def marginals(dist: Any, draws: Tensor) -> Iterator[Marginal]:
     """Each number of the event; ``draws`` is ``[n, *batch, *event]``."""
     dims, mode = len(dist.event_shape), dist.mode
     flat = _flat(draws, dims)
-    low, high = _bounds(dist.support, dist.event_shape)
+    low, high = _bounds(dist)
     for place in range(flat.shape[-1]):
-        grid, at = _grid(flat[..., place].sort(0).values, float(low[place]), float(high[place]))
+        grid, at = _grid(flat[..., place].sort(0).values, low[..., place], high[..., place])
         value = _flat(mode, dims).expand(*grid.shape, -1).clone()
         value[..., place] = grid
         log_p = dist.log_prob(value.view(*grid.shape, *dist.event_shape)).nan_to_num(nan=-math.inf)
@@ -63,7 +63,7 @@ def marginals(dist: Any, draws: Tensor) -> Iterator[Marginal]:
         yield Marginal(place, dims, area, at, log_peak)
 
 
-def _grid(draws: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
+def _grid(draws: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """Points from one end of the support (or far beyond the draws) to the other, and which of them are draws."""
     width = draws[-1:] - draws[:1]
     ends = (draws[:1] - _REACH * width).clamp_min(low), (draws[-1:] + _REACH * width).clamp_max(high)
@@ -75,12 +75,14 @@ def _grid(draws: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
     return torch.cat([below, between.flatten(0, 1), above]), _TAIL + _CELLS * torch.arange(len(draws))
 
 
-def _bounds(support: Any, event_shape: torch.Size) -> tuple[Tensor, Tensor]:
+def _bounds(dist: Any) -> tuple[Tensor, Tensor]:
+    """The ends of the support, each ``[*batch, numbers of the event]``."""
+    support, shape = dist.support, dist.batch_shape + dist.event_shape
     while hasattr(support, "base_constraint"):
         support = support.base_constraint
     ends = (getattr(support, "lower_bound", -math.inf), getattr(support, "upper_bound", math.inf))
-    low, high = (torch.as_tensor(end, dtype=torch.float64).expand(event_shape).reshape(-1) for end in ends)
-    return low, high
+    low, high = (torch.as_tensor(end, dtype=torch.float64).expand(shape) for end in ends)
+    return _flat(low, len(dist.event_shape)), _flat(high, len(dist.event_shape))
 
 
 def _flat(value: Tensor, event_dims: int) -> Tensor:

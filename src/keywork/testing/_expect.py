@@ -56,7 +56,7 @@ def check(method: Callable[[Any], None]) -> Callable[[Any], None]:
             skip(f"exempt: {self.exempt[name]}")
         try:
             method(self)
-        except unittest.SkipTest:
+        except (AssertionError, unittest.SkipTest):
             raise
         except Exception as error:
             asks = (inspect.getdoc(method) or "").partition("\n")[0]
