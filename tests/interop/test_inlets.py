@@ -100,6 +100,8 @@ class TestRecurrentPolicies:
     def test_the_primer_says_what_is_carried(self):
         primer = get_primers_from_module(to_torchrl(recurrent_actor()))
         assert primer.primers["recurrent_state"].shape == torch.Size([1, 8])
+        elsewhere = get_primers_from_module(to_torchrl(recurrent_actor()).to("meta"))  # as a worker gets a policy
+        assert elsewhere.primers["recurrent_state"].device.type == "cpu"  # where environments are
         with pytest.warns(UserWarning, match="No primers found"):
             assert get_primers_from_module(to_torchrl(Actor(nn.Linear(3, 1)))) is None
 

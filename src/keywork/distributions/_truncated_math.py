@@ -165,7 +165,7 @@ def scored_quantile(
     frame = _frame_of(loc, scale, low, high)
     xi, mass = _near(survival, frame)
     x = torch.addcmul(loc, frame.signed, xi)
-    log_p = _CONSTANT - (mass * scale).log_().addcmul_(xi, xi, value=0.5)
+    log_p = _CONSTANT - torch.addcmul((mass * scale).log_(), xi, xi, value=0.5)
     far = _far(survival, frame)
     if far is not None:
         at_end = torch.addcmul(hold(loc, low, high), frame.signed, far.steps)

@@ -14,21 +14,21 @@ from keywork.distributions import CompositeDistribution
 from keywork.specs import Composite, Spec
 
 
-def declared_domain(module: Any, key: Key) -> str:
-    """What a module's ``spec`` says of one of its outputs; empty if it has none."""
+def declared_spec(module: Any, key: Key) -> Spec | None:
+    """What a module's ``spec`` says of one of its outputs; None if it has none."""
     spec = getattr(module, "spec", None)
     if isinstance(spec, Composite):
-        spec = spec.get(key)
-    elif list(module.out_keys)[:1] != [key]:
-        return ""  # one spec for several outputs is that of the first
-    return spec.domain if isinstance(spec, Spec) else ""
+        return spec.get(key)
+    if list(module.out_keys)[:1] != [key]:
+        return None  # one spec for several outputs is that of the first
+    return spec if isinstance(spec, Spec) else None
 
 
-def domains_drawn(dist: Any, module: Any, outputs: Mapping[Key, Any]) -> dict[Key, str]:
-    """The domain of each sample that a module draws from its distribution."""
+def supports_drawn(dist: Any, module: Any, outputs: Mapping[Key, Any]) -> dict[Key, Any]:
+    """The support of each sample that a module draws from its distribution."""
     keys = getattr(module, "dist_sample_keys", list(module.out_keys)[:1])
     parts = dist.dists if isinstance(dist, CompositeDistribution) else dict.fromkeys(keys[:1], dist)
-    return {key: domain_of_support(part.support, outputs[key]) for key, part in parts.items() if key in outputs}
+    return {key: part.support for key, part in parts.items() if key in outputs}
 
 
 def domain_of_support(support: Any, sample: Tensor) -> str:

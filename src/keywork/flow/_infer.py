@@ -1,170 +1,152 @@
 """What modules write, found out without data: each one runs once on tensors that have a shape but no values.
 
-Where that is impossible (a module looks at values, say), it runs once on zeros. Either way it is a copy that runs,
-without gradients, and all random state is afterwards as it was before.
+Where that is impossible (a module looks at values, say), it runs on zeros, and then on values that the specs allow.
+Either way it is a copy that runs, without gradients, and all random state is afterwards as it was before.
 """
 
 from __future__ import annotations
 
-import copy
-import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from math import prod
 from typing import Any
 
-import numpy as np
 import torch
-from tensordict import TensorDict
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
+from torch.nn.parameter import is_lazy
 
 from keywork._keys import Key
 from keywork.flow._carried import carried_specs
-from keywork.flow._domain import declared_domain, domains_drawn
+from keywork.flow._domain import declared_spec, domain_of_support
 from keywork.flow._graph import Holding
 from keywork.flow._parts import Step
-from keywork.nn import ExplorationType, TensorDictModuleBase, set_exploration_type
-from keywork.specs import TensorSpec
+from keywork.flow._rehearsal import Event, Rehearsal
+from keywork.flow._trace import Given, Trace, Trial
+from keywork.flow._trial import CANNOT_RUN, Failure, Outcome, device_of, run_on, run_on_fakes
+from keywork.specs import Spec, TensorSpec
 
-BATCH = (2, 3)
-"""The batch on which modules run: two dimensions, as collected data has."""
-
-# Whatever a module of anybody's may raise where it meets tensors without values, or zeros.
-_CANNOT_RUN = (
-    *(RuntimeError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, AssertionError),
-    NotImplementedError,
-)
+_SIZES = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
 
 
 class Inference:
     """What is known of each entry after the steps so far.
 
+    Args:
+        batch: the two batch dimensions on which modules run, as collected data has them.
+        num_envs: how many rows an environment's batch has; None without one.
+
     Attributes:
-        holdings: what every entry holds.
-        notes: what could not be found out, and why.
+        trials: of the steps so far.
+        there: what every entry holds by now.
     """
 
-    def __init__(self) -> None:
-        self.holdings: dict[Key, Holding] = {}
-        self.notes: list[str] = []
+    def __init__(self, batch: tuple[int, int], num_envs: int | None = None) -> None:
+        self.batch = batch
+        self.trials: list[Trial] = []
+        self.there: dict[Key, Given] = {}
         self._known: dict[Key, Tensor] = {}  # on the meta device: a shape and a type, no values
+        self._unknown: set[Key] = set()
+        self._origins: dict[Key, int] = {}
+        self._events: list[Event] = []
+        rows = [(prod(batch),), batch, (), *([(num_envs,)] if num_envs else [])]
+        self._rehearsals = [Rehearsal(batch) for batch in rows]
 
-    def run(self, step: Step) -> None:
+    def run(self, index: int, step: Step) -> None:
         """Learn what one step writes."""
-        outputs, domains = self._computed(step) if step.module is not None else ({}, {})
+        given = {key: self.there[key] for key in step.part.inputs if key in self.there}
+        seen = dict(self.there)
+        outcome, failures, reason, on_fakes = Outcome({}, {}), tuple[Failure, ...](), "", None
+        if step.module is not None and not self._lacks(step):
+            outcome, failures, reason, on_fakes = self._tried(step)
+        self._events.append(step)
         for key in step.part.writes:
-            self._known.pop(key, None)
-            self.holdings.pop(key, None)
+            for held in (self._known, self.there):
+                held.pop(key, None)
+            self._unknown.add(key)
+            self._origins[key] = step.origin
             if key in step.specs:
-                self.provide(key, step.specs[key])
-            elif key in outputs:
-                self._known[key] = torch.empty(outputs[key].shape, dtype=outputs[key].dtype, device="meta")
-                self.holdings[key] = _holding(outputs[key], domains.get(key, ""))
+                self.provide(key, step.specs[key], step.part.name)
+            elif key in outcome.outputs:
+                self._write(key, outcome, step)
+        wrote = {key: self.there[key] for key in step.part.writes if key in self.there}
+        self.trials.append(Trial(index, step, given, wrote, failures, reason, on_fakes, seen))
         for key, spec in step.specs.items():
-            held = self.holdings.get(key)
-            if held is not None and not held.domain:
+            held = self.there.get(key)
+            if held is not None and not held.holds.domain:
                 # Nobody has said which values there are, so they are those that the environment takes.
-                self.holdings[key] = Holding(held.shape, held.dtype, spec.domain, held.batched)
+                old = held.holds
+                self.there[key] = Given(
+                    Holding(old.shape, old.dtype, spec.domain, old.batched), held.writer, held.device
+                )
 
-    def provide(self, key: Key, spec: TensorSpec) -> None:
+    def provide(self, key: Key, spec: TensorSpec, writer: str) -> None:
         """An entry that holds what a spec says."""
-        self._known[key] = torch.empty((*BATCH, *spec.shape), dtype=spec.dtype, device="meta")
-        self.holdings[key] = Holding(tuple(spec.shape), _name_of(spec.dtype), spec.domain)
+        self._known[key] = torch.empty((*self.batch, *spec.shape), dtype=spec.dtype, device="meta")
+        self._unknown.discard(key)
+        holding = Holding(tuple(spec.shape), name_of(spec.dtype), spec.domain)
+        self.there[key] = Given(holding, writer, spec.device, spec)
+        self._events.append((key, spec))
 
-    def _computed(self, step: Step) -> tuple[dict[Key, Tensor], dict[Key, str]]:
-        if any(key not in self._known for key in step.part.reads):
-            return {}, {}
+    def rehearsed(self, key: Key) -> Iterator[Tensor]:
+        """The values of an entry where there is one batch dimension, as a collector has it."""
+        for rehearsal in self._rehearsals:
+            if len(rehearsal.batch) == 1:
+                rehearsal.upto(self._events)
+                if key in rehearsal.values:
+                    yield rehearsal.values[key]
+
+    def _write(self, key: Key, outcome: Outcome, step: Step) -> None:
+        value, spec, support = outcome.outputs[key], declared_spec(step.module, key), outcome.supports.get(key)
+        shape, dtype = tuple(value.shape), name_of(value.dtype)
+        domain = spec.domain if isinstance(spec, Spec) else domain_of_support(support, value) if support else ""
+        self._known[key] = torch.empty(value.shape, dtype=value.dtype, device="meta")
+        self._unknown.discard(key)
+        batched = shape[: len(self.batch)] == self.batch
+        holding = Holding(shape[len(self.batch) :] if batched else shape, dtype, domain, batched)
+        self.there[key] = Given(holding, step.part.name, value.device, spec or support)
+
+    def _lacks(self, step: Step) -> bool:
+        unread = any(key not in self._known for key in step.part.reads)
+        return unread or any(key in self._unknown for key in step.part.optional)
+
+    def _tried(self, step: Step) -> tuple[Outcome, tuple[Failure, ...], str, type[Exception] | None]:
+        inputs, on_fakes = self._inputs(step), None
         try:
-            outputs, supports = _on_fakes(step.module, self._known)
-        except _CANNOT_RUN:
-            try:
-                outputs, supports = _on_zeros(step.module, self._known)
-            except _CANNOT_RUN as error:
-                reason = next(iter(str(error).splitlines()), "")
-                self.notes.append(f"what {step.part.name} writes is not known: {type(error).__name__}: {reason}")
-                return {}, {}
-        return outputs, {key: declared_domain(step.module, key) or supports.get(key, "") for key in outputs}
+            outcome = run_on_fakes(step.module, inputs, self.batch)
+            if not _mixes_types(step.module, inputs):
+                return outcome, (), "", None
+        except CANNOT_RUN as error:
+            outcome, on_fakes = Outcome({}, {}), type(error)
+        zeros = run_on(step.module, {k: torch.zeros_like(v) for k, v in inputs.items()}, self.batch)
+        if isinstance(zeros, Outcome):
+            return (zeros if on_fakes else outcome), (), "", on_fakes
+        attempts = []
+        for rehearsal in self._rehearsals:
+            rehearsal.upto(self._events)
+            attempts.append(rehearsal.attempt(step))
+            if isinstance(attempts[-1], Outcome):
+                ran = _rebatched(attempts[-1], rehearsal.batch, self.batch)
+                return (ran if on_fakes else outcome), (), "", on_fakes
+        failures = tuple(attempt for attempt in attempts if isinstance(attempt, Failure))
+        error = failures[-1].error if failures else zeros.error
+        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        return outcome, failures, reason if on_fakes else "", on_fakes
+
+    def _inputs(self, step: Step) -> dict[Key, Tensor]:
+        """Shapes and types, and where they are: what comes from another part is brought to where this one computes."""
+        inputs, there = {}, device_of(step.module)
+        for key in step.module.in_keys:
+            if key in self._known:
+                here = self.there[key].device if self._origins.get(key) == step.origin else there
+                inputs[key] = torch.empty_like(self._known[key], device=here) if here.type == "meta" else _Unmade.of(self._known[key], here)
+        return inputs
 
 
-def infer(steps: Sequence[Step]) -> tuple[dict[Key, Holding], list[str]]:
-    """What every entry holds, as far as it can be found out, and notes on what cannot."""
-    inference = Inference()
-    for step in steps:
+def infer(steps: Sequence[Step]) -> Trace:
+    """Try every step once."""
+    inference = Inference(_batch_for(steps), next((step.env.num_envs for step in steps if step.env), None))
+    for index, step in enumerate(steps):
         for key, spec in carried_specs(step):
             if spec is not None:
-                inference.provide(key, spec)  # the collector feeds it
-        inference.run(step)
-    return inference.holdings, inference.notes
-
-
-def _on_fakes(module: Any, known: Mapping[Key, Tensor]) -> tuple[dict[Key, Tensor], dict[Key, str]]:
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with FakeCopyMode(mode):
-        trial = copy.deepcopy(module, _own_generators(module))
-    inputs, device = _inputs_of(module, known), _device_of(module)
-    with _kept_randomness(), mode:
-        return _outputs(trial, {k: torch.empty(v.shape, dtype=v.dtype, device=device) for k, v in inputs.items()})
-
-
-def _on_zeros(module: Any, known: Mapping[Key, Tensor]) -> tuple[dict[Key, Tensor], dict[Key, str]]:
-    trial = copy.deepcopy(module, _own_generators(module))
-    inputs, device = _inputs_of(module, known), _device_of(module)
-    with _kept_randomness():
-        return _outputs(trial, {k: torch.zeros(v.shape, dtype=v.dtype, device=device) for k, v in inputs.items()})
-
-
-def _inputs_of(module: Any, known: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
-    return {key: known[key] for key in module.in_keys if key in known}
-
-
-def _own_generators(module: nn.Module) -> dict[int, Any]:
-    """For ``deepcopy``: a generator of the copy for each of the module's, which deepcopy cannot copy on fakes."""
-    held = [value for part in module.modules() for value in vars(part).values()]
-    return {id(value): value.clone_state() for value in held if isinstance(value, torch.Generator)}
-
-
-def _outputs(module: Any, inputs: dict[Key, Tensor]) -> tuple[dict[Key, Tensor], dict[Key, str]]:
-    """Run a module; also the domains of what it draws, if it draws from a distribution."""
-    supports: dict[Key, str] = {}
-    with torch.no_grad(), set_exploration_type(ExplorationType.RANDOM):
-        if isinstance(module, TensorDictModuleBase) and not module.opaque:
-            values = [inputs.get(key) for key in module.in_keys]
-            outputs = dict(zip(module.out_keys, module.run(*values), strict=True))
-            dist_of: Any = getattr(module, "dist_of", None)
-            if dist_of is not None:
-                supports = domains_drawn(dist_of(*values), module, outputs)
-        else:
-            td: Any = module(TensorDict(inputs, batch_size=BATCH))
-            outputs = {key: td.get(key, None) for key in module.out_keys}
-    return {key: value for key, value in outputs.items() if isinstance(value, Tensor)}, supports
-
-
-def _device_of(module: Any) -> torch.device:
-    """Where a module computes: where its parameters are."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        return torch.device(tensor.device)
-    return torch.device("cpu")
-
-
-def _holding(value: Tensor, domain: str) -> Holding:
-    shape, dtype = tuple(value.shape), _name_of(value.dtype)
-    if shape[: len(BATCH)] == BATCH:
-        return Holding(shape[len(BATCH) :], dtype, domain)
-    return Holding(shape, dtype, domain, batched=False)
-
-
-def _name_of(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-@contextmanager
-def _kept_randomness() -> Iterator[None]:
-    """Leave the random generators of torch, numpy and Python as they are."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-    numbers, arrays = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices):
-        try:
-            yield
-        finally:
-            random.setstate(numbers)
-            np.random.set_state(arrays)
+                inference.provide(key, spec, step.part.name)  # the collector feeds it
+        inference.run(index, step)
+    return Trace(tuple(inference.trials), {key: given.holds for key, given in inference.there.items()})

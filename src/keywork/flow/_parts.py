@@ -24,11 +24,15 @@ class Step:
     Attributes:
         module: the key module that computes what the part writes, if there is one.
         specs: what is known of entries without computing anything: what the part writes, and what it accepts.
+        origin: which of the things that the flow was given it comes from; an environment's own step is from -1.
+        env: the environment that takes its step here, if one does.
     """
 
     part: Part
     module: Any = None
     specs: Mapping[Key, TensorSpec] = field(default_factory=dict)
+    origin: int = -1
+    env: Any = None
 
 
 def steps_of(parts: Sequence[Any]) -> list[Step]:
@@ -47,8 +51,9 @@ def steps_of(parts: Sequence[Any]) -> list[Step]:
     if findings:
         raise ContractError("Flow", findings)
     groups: list[list[Step]] = []
-    for thing in parts:
-        groups.append(_group(thing, action, [step for group in groups for step in group]))
+    for origin, thing in enumerate(parts):
+        group = _group(thing, action, [step for group in groups for step in group])
+        groups.append([replace(step, origin=origin) for step in group])
     if envs:
         groups.insert(_place_of_the_step(groups, action), [_env_step(envs[0])])
     steps = [step for group in groups for step in group]
@@ -93,7 +98,7 @@ def _env_root(env: Any) -> Step:
 def _env_step(env: Any) -> Step:
     specs = {key: spec for key, spec in env.specs.items() if path_of(key)[0] == NEXT}
     part = Part(f"{_env_name(env)} step", "env", reads=(env.action_key,), writes=tuple(specs))
-    return Step(part, specs={**specs, env.action_key: env.action_spec})
+    return Step(part, specs={**specs, env.action_key: env.action_spec}, env=env)
 
 
 def _env_name(env: Any) -> str:

@@ -41,7 +41,8 @@ class Primer(nn.Module):
         for part in module.modules():  # the outer ones first, which may carry more than what they are made of
             specs = {**dict(getattr(part, "carried_specs", {}).items()), **specs}
         carried = {key: specs[key] for key in module.contract.carries if key in specs}
-        primers = spec_to_torchrl(Composite(carried))
+        # Where environments are by default: a policy may be elsewhere, or (in a worker) nowhere yet, on "meta".
+        primers = spec_to_torchrl(Composite(carried).to("cpu"))
         return torchrl("envs", "to_torchrl").TensorDictPrimer(primers, expand_specs=True)
 
 

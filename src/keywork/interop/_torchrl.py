@@ -19,8 +19,9 @@ def torchrl(room: str, what: str) -> Any:
         MissingExtraError: TorchRL is not installed.
     """
     try:
-        return importlib.import_module(f"torchrl.{room}")
+        importlib.import_module("torchrl")
     except ModuleNotFoundError as error:
         if error.name != "torchrl":
             raise
         raise MissingExtraError(what, "torchrl", "torchrl") from None
+    return importlib.import_module(f"torchrl.{room}")

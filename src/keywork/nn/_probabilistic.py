@@ -10,9 +10,9 @@ from torch.distributions import Distribution
 
 from keywork._errors import Finding
 from keywork._keys import Key
+from keywork._modes import ExplorationType, exploration_type
 from keywork.distributions import DrawOptions, plan_of, score
 from keywork.nn._base import TensorDictModuleBase
-from keywork.nn._modes import ExplorationType, exploration_type
 from keywork.nn._sequential import TensorDictSequential
 
 

@@ -1,0 +1,133 @@
+"""One run of a copy of a module, without gradients, which leaves all random state as it was."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
+
+from keywork._keys import Key
+from keywork.flow._domain import supports_drawn
+from keywork.nn import ExplorationType, TensorDictModuleBase, set_exploration_type
+
+# Whatever a module of anybody's may raise where it meets tensors without values, or zeros.
+CANNOT_RUN = (
+    *(RuntimeError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, AssertionError),
+    NotImplementedError,
+)
+
+_REPORTS = logging.getLogger("torch._subclasses.fake_tensor")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run gave: the outputs, and of those that were drawn from a distribution its support."""
+
+    outputs: dict[Key, Tensor]
+    supports: dict[Key, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a run failed.
+
+    Attributes:
+        error: what was raised.
+        batch: the batch dimensions of the inputs.
+        inputs: what the module was given.
+        layer: the innermost network that was running, and what it was called with; None and nothing if it was none.
+    """
+
+    error: Exception
+    batch: tuple[int, ...]
+    inputs: dict[Key, Tensor]
+    layer: nn.Module | None = None
+    arguments: tuple[Any, ...] = ()
+
+
+def run_on_fakes(module: Any, inputs: Mapping[Key, Tensor], batch: tuple[int, ...]) -> Outcome:
+    """On tensors that have a shape and no values."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with FakeCopyMode(mode):
+        trial = copy.deepcopy(module, _own_generators(module))
+    with kept_randomness(), _quiet(), mode:
+        fakes = {k: torch.empty(v.shape, dtype=v.dtype, device=v.device) for k, v in inputs.items()}
+        return _outcome(trial, fakes, batch)
+
+
+def run_on(module: Any, inputs: Mapping[Key, Tensor], batch: tuple[int, ...]) -> Outcome | Failure:
+    """On tensors that have values; a failure says where in the module it was."""
+    running: list[tuple[nn.Module, tuple[Any, ...]]] = []
+    trial = copy.deepcopy(module, _own_generators(module))
+    for part in trial.modules():
+        if not isinstance(part, TensorDictModuleBase):  # those call each other without hooks, or lose that by them
+            part.register_forward_pre_hook(lambda *call: running.append(call))
+            part.register_forward_hook(lambda *call: running.pop() and None)
+    with kept_randomness():
+        torch.manual_seed(0)
+        try:
+            return _outcome(trial, dict(inputs), batch)
+        except CANNOT_RUN as error:
+            layer, arguments = running[-1] if running else (None, ())
+            return Failure(error, batch, dict(inputs), layer, arguments)
+
+
+def device_of(module: Any) -> torch.device:
+    """Where a module computes: where its parameters are."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        return torch.device(tensor.device)
+    return torch.device("cpu")
+
+
+def _own_generators(module: nn.Module) -> dict[int, Any]:
+    """For ``deepcopy``: a generator of the copy for each of the module's, which deepcopy cannot copy on fakes."""
+    held = [value for part in module.modules() for value in vars(part).values()]
+    return {id(value): value.clone_state() for value in held if isinstance(value, torch.Generator)}
+
+
+def _outcome(module: Any, inputs: dict[Key, Tensor], batch: tuple[int, ...]) -> Outcome:
+    supports: dict[Key, Any] = {}
+    with torch.no_grad(), set_exploration_type(ExplorationType.RANDOM):
+        if isinstance(module, TensorDictModuleBase) and not module.opaque:
+            values = [inputs.get(key) for key in module.in_keys]
+            outputs = dict(zip(module.out_keys, module.run(*values), strict=True))
+            dist_of: Any = getattr(module, "dist_of", None)
+            if dist_of is not None:
+                supports = supports_drawn(dist_of(*values), module, outputs)
+        else:
+            td: Any = module(TensorDict(inputs, batch_size=batch))
+            outputs = {key: td.get(key, None) for key in module.out_keys}
+    return Outcome({key: value for key, value in outputs.items() if isinstance(value, Tensor)}, supports)
+
+
+@contextmanager
+def kept_randomness() -> Iterator[None]:
+    """Leave the random generators of torch, numpy and Python as they are."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    numbers, arrays = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices):
+        try:
+            yield
+        finally:
+            random.setstate(numbers)
+            np.random.set_state(arrays)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Torch reports a failure on tensors without values as its own; here it may be the pipeline's, or mean nothing."""
+    before, _REPORTS.disabled = _REPORTS.disabled, True
+    try:
+        yield
+    finally:
+        _REPORTS.disabled = before
