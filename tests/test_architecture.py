@@ -17,7 +17,7 @@ SRC = Path(__file__).parents[1] / "src"
 
 FLOORS = (  # lowest first: a room may import itself and lower floors, nothing beside or above it
     ("_errors", "_keys", "_modes"),
-    ("specs", "functional", "distributions", "nets"),
+    ("_wiring", "specs", "functional", "distributions", "nets"),
     ("nn",),
     ("modules", "envs", "buffers", "objectives", "flow"),
     ("collectors", "export", "interop", "testing"),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -36,6 +36,7 @@ __all__ = [
     "SpecError",
     "UsageError",
     "describe",
+    "refusal",
     "shape_of",
 ]
 
@@ -147,6 +148,23 @@ class MissingExtraError(KeyworkError, ImportError):
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
         return type(self), (self.what, self.package, self.extra)
+
+
+_Error = TypeVar("_Error", bound=Exception)
+
+
+def refusal(kind: type[_Error], what: str, *, where: str, expected: str, got: str, fix: str) -> _Error:
+    """The error in its five parts: what could not be done, where, what was asked, what there is, what to type.
+
+    >>> print(refusal(UsageError, "EGreedyModule cannot be built: eps_init is no probability.", where="eps_init",
+    ...               expected="a number from 0 to 1", got="1.5", fix="eps_init=1.0"))
+    EGreedyModule cannot be built: eps_init is no probability.
+      where: eps_init
+      expected: a number from 0 to 1
+      got: 1.5
+      fix: eps_init=1.0
+    """
+    return kind(f"{what}\n  where: {where}\n  expected: {expected}\n  got: {got}\n  fix: {fix}")
 
 
 def describe(module: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Any, TypeAlias
 
 Key: TypeAlias = str | tuple[str, ...]
@@ -144,17 +145,35 @@ def is_parent(parent: Key, child: Key) -> bool:
 
 
 def renamed(key: Key, names: Mapping[Key, Key]) -> Key:
-    """The key under its new name; a key inside a renamed parent moves along.
+    """The key under its new name; a key inside a renamed parent moves along, and so does the entry of the next step.
 
     >>> renamed(("agents", "action"), {"agents": "robots"})
     ('robots', 'action')
+    >>> renamed(("next", "observation"), {"observation": "pixels"})
+    ('next', 'pixels')
     """
     if key in names:
         return names[key]
-    for old, new in names.items():
-        if is_parent(old, key):
-            return path_of(new) + path_of(key)[len(path_of(old)) :]
+    above = max((old for old in names if is_parent(old, key)), key=lambda old: len(path_of(old)), default=None)
+    if above is not None:
+        return path_of(names[above]) + path_of(key)[len(path_of(above)) :]
+    if isinstance(key, tuple) and key[0] == NEXT:
+        return next_key(renamed(as_key(key[1:]), names))
     return key
+
+
+def renaming(keys: Iterable[Key], names: Mapping[Key, Key]) -> dict[Key, Key]:
+    """The new name of every key.
+
+    Raises:
+        ValueError: two keys would get one name.
+    """
+    new = {key: renamed(key, names) for key in keys}
+    for key, other in combinations(new, 2):
+        if new[key] == new[other]:
+            clash = f"give {key!r} and {other!r} the one name {new[key]!r}"
+            raise ValueError(f"renamed() would {clash}: two entries cannot share a key; choose another name.")
+    return new
 
 
 def nearest(key: Key, candidates: Iterable[Key], cutoff: float = 0.75) -> Key | None:

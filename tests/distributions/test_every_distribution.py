@@ -52,7 +52,7 @@ def _logits() -> Tensor:
 
 
 def _within(kind, low, high):
-    return lambda loc, scale, **options: kind(loc, scale, low, high, **options)
+    return lambda loc, scale, **options: kind(loc, scale, low=low, high=high, **options)
 
 
 def _masked(kind, **allowed):
@@ -142,11 +142,13 @@ def test_its_values_pass_its_own_checks(case):
         assert dist.log_prob(value).shape[-2:] == (5, 3)
 
 
-def test_a_choice_is_int64(case):
+def test_a_choice_has_the_type_of_its_spec(case):
+    """Indices and vectors are int64, zeros and ones int8."""
     dist = case.build(*case.params)
+    wanted = torch.int8 if isinstance(dist, Bernoulli) else torch.int64
     if dist.support.is_discrete and not isinstance(dist, CompositeDistribution):
         for value in (dist.sample(), dist.mode, dist.mean, dist.deterministic_sample):
-            assert value.dtype == torch.int64
+            assert value.dtype == wanted
 
 
 @pytest.mark.parametrize("shape", [(1,), (4,), (5,), (5, 1), (3, 5)])

@@ -34,10 +34,10 @@ BUILD: dict[str, Callable[[Tensor], Distribution]] = {
     "IndependentNormal": lambda x: IndependentNormal(x, x),
     "IndependentNormal, tanh": lambda x: IndependentNormal(x, x, tanh_loc=True),
     "TanhNormal": lambda x: TanhNormal(x, x),
-    "TanhNormal, numbers": lambda x: TanhNormal(x, x, 0.0, 10.0),
-    "TanhNormal, tensors": lambda x: TanhNormal(x, x, LOW, HIGH),
+    "TanhNormal, numbers": lambda x: TanhNormal(x, x, low=0.0, high=10.0),
+    "TanhNormal, tensors": lambda x: TanhNormal(x, x, low=LOW, high=HIGH),
     "TruncatedNormal": lambda x: TruncatedNormal(x, x),
-    "TruncatedNormal, tensors": lambda x: TruncatedNormal(x, x, LOW, HIGH),
+    "TruncatedNormal, tensors": lambda x: TruncatedNormal(x, x, low=LOW, high=HIGH),
     "Delta": Delta,
     "TanhDelta": lambda x: TanhDelta(x, 0.0, 10.0),
     "Categorical": Categorical,
@@ -65,8 +65,7 @@ def test_building_drawing_and_scoring(name):
     assert value.shape[:1] == score.shape == (5,)
 
 
-# Bounds that are two tensors each have to be compared.
-@pytest.mark.parametrize("name", [name for name in BUILD if "tensors" not in name and "numbers" not in name])
+@pytest.mark.parametrize("name", BUILD)
 def test_divergences(name):
     dist = BUILD[name](NOWHERE)
     assert kl_divergence(dist, BUILD[name](NOWHERE)).shape == (5,)
@@ -74,7 +73,22 @@ def test_divergences(name):
 
 def test_bounds_that_are_one_tensor_are_not_compared_for_a_divergence():
     for kind in (TanhNormal, TruncatedNormal):
-        assert kl_divergence(kind(NOWHERE, NOWHERE, LOW, HIGH), kind(NOWHERE, NOWHERE, LOW, HIGH)).is_meta
+        p, q = (kind(NOWHERE, NOWHERE, low=LOW, high=HIGH) for _ in range(2))
+        assert kl_divergence(p, q).is_meta
+
+
+def test_bounds_that_are_numbers_are_compared_as_numbers():
+    p, q = (TanhNormal(NOWHERE, NOWHERE, low=0.0, high=10.0) for _ in range(2))
+    assert kl_divergence(p.expand((2, 5)), q).is_meta
+    with pytest.raises(NotImplementedError, match="no closed form for different bounds"):
+        kl_divergence(p, TanhNormal(NOWHERE, NOWHERE, low=0.0, high=11.0))
+
+
+def test_other_bounds_of_a_truncated_distribution_are_not_looked_at():
+    p = TruncatedNormal(NOWHERE, NOWHERE, low=LOW, high=HIGH)
+    for bounds in ({}, {"low": -2.0, "high": 1.0}, {"low": LOW.clone(), "high": HIGH.clone()}):
+        q = TruncatedNormal(NOWHERE, NOWHERE, **bounds)
+        assert kl_divergence(p, q).is_meta and kl_divergence(q, p).is_meta
 
 
 @pytest.mark.parametrize("mapping", ["biased_softplus_1.0", "softplus", "exp", "relu", "expln", "none"])

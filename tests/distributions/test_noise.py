@@ -38,7 +38,7 @@ def test_normal_draws_are_normal():
 def test_squashed_draws_are_squashed_normals():
     loc, scale = torch.tensor([0.4], dtype=torch.float64), torch.tensor([0.8], dtype=torch.float64)
     for low, high in ((-1.0, 1.0), (-3.0, 3.0), (2.0, 12.0)):
-        dist = TanhNormal(loc, scale, low, high)
+        dist = TanhNormal(loc, scale, low=low, high=high)
         draws = dist.sample((20_000,), generator=torch.Generator().manual_seed(1))
         centre, half = (low + high) / 2, (high - low) / 2
         assert (

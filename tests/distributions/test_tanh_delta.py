@@ -17,7 +17,7 @@ BOUNDS = pytest.mark.parametrize("bounds", [(-1.0, 1.0), (-3, 3), (0.0, 10.0), (
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_it_is_the_tanh_normal_without_noise(bounds, dtype):
     param = (4 * torch.randn(5, 3, 2)).to(dtype)
-    dist, normal = TanhDelta(param, *bounds), TanhNormal(param, torch.ones_like(param), *bounds)
+    dist, normal = TanhDelta(param, *bounds), TanhNormal(param, torch.ones_like(param), low=bounds[0], high=bounds[1])
     for value in (dist.sample(), dist.rsample(), dist.mode, dist.mean, dist.deterministic_sample):
         assert value.dtype == dtype and torch.equal(value, normal.deterministic_sample)
     assert (dist.batch_shape, dist.event_shape) == (normal.batch_shape, normal.event_shape)

@@ -32,10 +32,10 @@ def test_by_hand():
     dist = TanhNormal(torch.zeros(1), torch.ones(1))
     assert dist.log_prob(torch.tensor([0.5])).item() == pytest.approx(-0.782125, abs=1e-6)
     # Twice the bounds: half the density everywhere.
-    wide = TanhNormal(torch.zeros(1), torch.ones(1), -2, 2)
+    wide = TanhNormal(torch.zeros(1), torch.ones(1), low=-2, high=2)
     assert wide.log_prob(torch.tensor([1.0])).item() == pytest.approx(-0.782125 - math.log(2), abs=1e-6)
     # And moved: [0, 10] has its centre at 5 and a half of 5.
-    moved = TanhNormal(torch.zeros(1), torch.ones(1), 0, 10)
+    moved = TanhNormal(torch.zeros(1), torch.ones(1), low=0, high=10)
     assert moved.log_prob(torch.tensor([7.5])).item() == pytest.approx(-0.782125 - math.log(5), abs=1e-6)
 
 
@@ -45,7 +45,7 @@ def test_it_agrees_with_torchs_transformed_distribution():
     squash = [torch.distributions.TanhTransform(), torch.distributions.AffineTransform(1.0, 3.0)]
     theirs = torch.distributions.TransformedDistribution(base, squash)
     for bounds in ((-2.0, 4.0), (torch.tensor(-2.0), torch.tensor([4.0, 4.0]))):
-        ours = TanhNormal(loc, scale, *bounds)
+        ours = TanhNormal(loc, scale, low=bounds[0], high=bounds[1])
         value = ours.sample((5,))
         torch.testing.assert_close(ours.log_prob(value), theirs.log_prob(value))
 
@@ -56,7 +56,7 @@ def test_the_joint_score_is_exact_everywhere(loc, scale):
     """Within 1e-3 of the truth (the field's separate score at loc 50 is −91 373 instead of 99.97)."""
     noise = torch.randn(200, 1, generator=torch.Generator().manual_seed(0))
     for bounds, half in (((-1.0, 1.0), 1.0), ((-2.5, 2.5), 2.5), ((0.0, 10.0), 5.0), ((-1e4, 3e4), 2e4)):
-        dist = TanhNormal(column(loc), column(scale), *bounds)
+        dist = TanhNormal(column(loc), column(scale), low=bounds[0], high=bounds[1])
         for joint in (dist.sample_and_log_prob, dist.rsample_and_log_prob):
             action, log_prob = joint(generator=torch.Generator().manual_seed(0))
             assert dist.support.check(action).all()
@@ -95,7 +95,7 @@ def test_with_any_bounds_a_stored_action_is_scored_as_well_as_it_was_stored(boun
         action = torch.tensor([low + half * (math.tanh(target) + 1)], dtype=torch.float64).to(dtype)
         if low < action.item() < high:
             # A narrow scale around the true u shows by how much the one that was found differs.
-            dist = TanhNormal(torch.tensor([target], dtype=torch.float64), torch.tensor([1e-3]), low, high)
+            dist = TanhNormal(torch.tensor([target], dtype=torch.float64), torch.tensor([1e-3]), low=low, high=high)
             off = math.sqrt(max(0.0, 2e-6 * (exact_score(target, dist.scale, target, half) - dist.log_prob(action))))
             assert off < math.cosh(target) ** 2 * gap / half + 1e-4
 
@@ -107,11 +107,11 @@ def test_the_numbers_next_to_the_bounds_are_scored_as_what_they_are(bounds):
     half = (bounds[1] - bounds[0]) / 2
     for inside in (torch.nextafter(low, high), torch.nextafter(high, low)):
         u = float(mpmath.atanh((2 * mpmath.mpf(inside.item()) - bounds[0] - bounds[1]) / (2 * half)))
-        score = TanhNormal(torch.tensor([u / 2]), torch.ones(1), *bounds).log_prob(inside.view(1))
+        score = TanhNormal(torch.tensor([u / 2]), torch.ones(1), low=bounds[0], high=bounds[1]).log_prob(inside.view(1))
         assert score.item() == pytest.approx(exact_score(u / 2, 1.0, u, half), abs=1.0)
         for scale in (1e-3, 1.0, 1e3):
             params = [torch.tensor([x]).requires_grad_() for x in (u, scale, inside.item())]
-            score = TanhNormal(*params[:2], *bounds).log_prob(params[2])
+            score = TanhNormal(*params[:2], low=bounds[0], high=bounds[1]).log_prob(params[2])
             assert all(gradient.isfinite() for gradient in torch.autograd.grad(score, params))
 
 
@@ -121,7 +121,7 @@ def test_in_half_precision_the_joint_score_is_as_exact(bounds, dtype):
     noise = torch.randn(200, 1, generator=torch.Generator().manual_seed(0))
     for loc in (0.0, -8.0, 50.0):
         for scale in (1e-3, 0.1, 1.0, 30.0, 1e3):
-            dist = TanhNormal(column(loc, dtype=dtype), column(scale, dtype=dtype), *bounds)
+            dist = TanhNormal(column(loc, dtype=dtype), column(scale, dtype=dtype), low=bounds[0], high=bounds[1])
             action, score = dist.rsample_and_log_prob(generator=torch.Generator().manual_seed(0))
             assert action.dtype == dtype and score.dtype == torch.float32
             assert dist.log_prob(action).isfinite().all()
@@ -135,7 +135,7 @@ def test_in_half_precision_the_joint_score_is_as_exact(bounds, dtype):
 
 @pytest.mark.parametrize("loc", [-5.0, -10.0, -20.0, -40.0])
 def test_next_to_a_lower_bound_of_zero_actions_keep_their_digits(loc):
-    dist = TanhNormal(column(loc), column(0.1), 0.0, 10.0)
+    dist = TanhNormal(column(loc), column(0.1), low=0.0, high=10.0)
     action, joint = dist.sample_and_log_prob(generator=torch.Generator().manual_seed(0))
     assert (action > 0).all()
     torch.testing.assert_close(dist.log_prob(action), joint, atol=1e-2, rtol=0)
@@ -146,7 +146,7 @@ def test_next_to_a_lower_bound_of_zero_actions_keep_their_digits(loc):
 def test_a_saturated_policy_scores_its_own_stored_actions_plausibly(loc, bounds):
     """The field: −13.8, ..., −91 373 with a gradient of up to 1.8e6 for the scale of 0.1."""
     scale = column(0.1).requires_grad_()
-    dist = TanhNormal(column(loc), scale, *bounds)
+    dist = TanhNormal(column(loc), scale, low=bounds[0], high=bounds[1])
     with torch.no_grad():
         action, joint = dist.sample_and_log_prob(generator=torch.Generator().manual_seed(0))
     score = dist.log_prob(action)
@@ -172,7 +172,7 @@ def test_gradients_at_the_boundary_are_finite(bounds):
     loc, scale = torch.tensor([0.5, -30.0]).requires_grad_(), torch.ones(2).requires_grad_()
     for edge in bounds:
         value = torch.full((2,), edge).requires_grad_()
-        score = TanhNormal(loc, scale, *bounds).log_prob(value)
+        score = TanhNormal(loc, scale, low=bounds[0], high=bounds[1]).log_prob(value)
         assert score.isfinite()
         for gradient in torch.autograd.grad(score, (loc, scale, value)):
             assert gradient.isfinite().all()
@@ -188,7 +188,7 @@ def test_values_outside_the_bounds_have_no_density():
     # A probability ratio of it is zero and gives no NaN.
     (gradient,) = torch.autograd.grad(score.exp().sum(), loc)
     assert gradient.isfinite().all()
-    tensors = TanhNormal(loc, scale, torch.tensor([-1.0, -1.0]), torch.tensor(1.0))
+    tensors = TanhNormal(loc, scale, low=torch.tensor([-1.0, -1.0]), high=torch.tensor(1.0))
     torch.testing.assert_close(tensors.log_prob(value), score, atol=1e-5, rtol=1e-6)
 
 
@@ -200,7 +200,7 @@ def test_a_nan_action_is_not_hidden():
 def test_a_bound_that_the_type_cannot_represent_is_still_inside(dtype):
     """0.3 in float16 is 0.30005: an action on the bound must not count as outside."""
     for low, high in ((-0.3, 0.3), (0.1, 0.3), (-0.7, 0.1)):
-        dist = TanhNormal(torch.tensor([30.0, -30.0], dtype=dtype), torch.ones(2, dtype=dtype), low, high)
+        dist = TanhNormal(torch.tensor([30.0, -30.0], dtype=dtype), torch.ones(2, dtype=dtype), low=low, high=high)
         action = dist.deterministic_sample
         assert action.tolist() == torch.tensor([high, low], dtype=dtype).tolist()
         assert dist.log_prob(action).isfinite()
@@ -208,15 +208,15 @@ def test_a_bound_that_the_type_cannot_represent_is_still_inside(dtype):
 
 def test_tanh_loc_is_centred_for_any_bounds():
     """The field adds the centre before the tanh: 9.9995 instead of 5 for a location of zero on [0, 10]."""
-    dist = TanhNormal(torch.zeros(1), torch.ones(1), 0.0, 10.0, tanh_loc=True)
+    dist = TanhNormal(torch.zeros(1), torch.ones(1), low=0.0, high=10.0, tanh_loc=True)
     assert dist.deterministic_sample.item() == pytest.approx(5.0)
-    loc = TanhNormal(torch.tensor([3.0]), torch.ones(1), -2, 7, tanh_loc=True, upscale=2.0).loc
+    loc = TanhNormal(torch.tensor([3.0]), torch.ones(1), low=-2, high=7, tanh_loc=True, upscale=2.0).loc
     assert loc.item() == pytest.approx(2 * math.tanh(1.5))
 
 
 def test_the_deterministic_action_is_the_median():
     loc, scale = torch.tensor([0.7, -2.0]), torch.tensor([0.9, 2.0])
-    dist = TanhNormal(loc, scale, -3.0, 5.0)
+    dist = TanhNormal(loc, scale, low=-3.0, high=5.0)
     draws = dist.sample((20_001,), generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(draws.median(0).values, dist.deterministic_sample, atol=0.1, rtol=0)
     torch.testing.assert_close(dist.deterministic_sample, 1 + 4 * loc.tanh())
@@ -225,7 +225,7 @@ def test_the_deterministic_action_is_the_median():
 def test_mean_variance_and_entropy_agree_with_draws():
     loc, scale = torch.tensor([[0.7, -2.0], [0.0, 4.0]]), torch.tensor([[0.9, 2.0], [0.05, 1.0]])
     for bounds in ((-1.0, 1.0), (-4.0, 4.0), (torch.tensor([0.0, -9.0]), torch.tensor([1.0, 2.0]))):
-        dist = TanhNormal(loc, scale, *bounds)
+        dist = TanhNormal(loc, scale, low=bounds[0], high=bounds[1])
         draws, scores = dist.sample_and_log_prob((100_000,), generator=torch.Generator().manual_seed(0))
         error = draws.std(0) / math.sqrt(100_000)
         assert ((draws.mean(0) - dist.mean).abs() < 4 * error).all()
@@ -235,7 +235,7 @@ def test_mean_variance_and_entropy_agree_with_draws():
 
 def test_entropy_by_brute_force():
     """−∫ p log p over the action, by the midpoint rule on a million points."""
-    dist = TanhNormal(torch.tensor([0.4], dtype=torch.float64), torch.tensor([0.6], dtype=torch.float64), -1, 3)
+    dist = TanhNormal(torch.tensor([0.4], dtype=torch.float64), torch.tensor([0.6], dtype=torch.float64), low=-1, high=3)
     a = -1 + 4 * (torch.arange(1_000_000, dtype=torch.float64).unsqueeze(-1) + 0.5) / 1_000_000
     log_p = dist.log_prob(a)
     assert dist.entropy().item() == pytest.approx(-(log_p.exp() * log_p).mean().item() * 4, abs=2e-6)
@@ -244,7 +244,7 @@ def test_entropy_by_brute_force():
 def test_the_mode_has_the_highest_density():
     """The field has no mode, or two hundred steps of Adam."""
     loc, scale = torch.tensor([0.0, 0.3, -1.2, 4.0, 0.0, -0.01]), torch.tensor([0.5, 0.7, 1.5, 0.2, 2.0, 1.0])
-    dist = TanhNormal(loc.double(), scale.double(), -2.0, 2.0, event_dims=0)
+    dist = TanhNormal(loc.double(), scale.double(), low=-2.0, high=2.0, event_dims=0)
     grid = torch.linspace(-2, 2, 200_001, dtype=torch.float64)[1:-1].unsqueeze(-1)
     best = dist.log_prob(grid.expand(-1, 6)).max(0)
     assert (dist.log_prob(dist.mode) >= best.values - 1e-9).all()
@@ -256,23 +256,23 @@ def test_the_mode_has_the_highest_density():
 def test_one_type_of_error_names_bad_bounds():
     for low, high in ((1.0, 1.0), (2, -2), (-math.inf, 1.0), (math.nan, 1.0)):
         with pytest.raises(SpecError, match=r"TanhNormal cannot be built: low=.* must be finite and low below high"):
-            TanhNormal(torch.zeros(2), torch.ones(2), low, high)
+            TanhNormal(torch.zeros(2), torch.ones(2), low=low, high=high)
     with pytest.raises(SpecError, match=r"a bound has shape \[3\], which does not broadcast to that of loc, \[4, 2\]"):
-        TanhNormal(torch.zeros(4, 2), torch.ones(4, 2), torch.zeros(3), 1.0)
+        TanhNormal(torch.zeros(4, 2), torch.ones(4, 2), low=torch.zeros(3), high=1.0)
     with pytest.raises(SpecError, match=r"low of shape \[2\] is invalid at 1 of 2 places; the first is index \[1\]"):
-        TanhNormal(torch.zeros(2), torch.ones(2), torch.tensor([0.0, 1.0]), torch.ones(2), validate_args=True)
+        TanhNormal(torch.zeros(2), torch.ones(2), low=torch.tensor([0.0, 1.0]), high=torch.ones(2), validate_args=True)
 
 
 def test_bounds_are_numbers_lists_arrays_or_tensors():
     loc = torch.full((4, 2), 30.0)
     for low, high in (([-1.0, -2.0], [1.0, 2.0]), (torch.tensor([-1, -2]), torch.tensor([1, 2]))):
-        dist = TanhNormal(loc, 1.0, low, high)
+        dist = TanhNormal(loc, 1.0, low=low, high=high)
         assert dist.deterministic_sample[0].tolist() == [1.0, 2.0]
-    assert TanhNormal(loc, 1.0, -3, 3).high == 3.0
+    assert TanhNormal(loc, 1.0, low=-3, high=3).high == 3.0
 
 
 def test_the_support_is_an_interval():
-    support = TanhNormal(torch.zeros(2), torch.ones(2), 0.0, 2.0).support
+    support = TanhNormal(torch.zeros(2), torch.ones(2), low=0.0, high=2.0).support
     assert support.check(torch.tensor([[0.0, 2.0], [1.0, 2.1]])).tolist() == [True, False]
 
 
@@ -290,7 +290,7 @@ def test_event_dims():
 
 
 def test_an_integer_action_is_a_value_like_another():
-    dist = TanhNormal(torch.zeros(2), torch.ones(2), -4, 4)
+    dist = TanhNormal(torch.zeros(2), torch.ones(2), low=-4, high=4)
     assert dist.log_prob(torch.tensor([1, -2])) == dist.log_prob(torch.tensor([1.0, -2.0]))
 
 
@@ -305,7 +305,7 @@ def test_laws(loc, scale, low, width):
     """Draws stay inside, the density mirrors with the parameters, and moving the bounds moves only the action."""
     at = {"dtype": torch.float64}
     mean, spread = torch.tensor([loc], **at), torch.tensor([scale], **at)
-    dist, mirrored = TanhNormal(mean, spread, low, low + width), TanhNormal(-mean, spread, -low - width, -low)
+    dist, mirrored = TanhNormal(mean, spread, low=low, high=low + width), TanhNormal(-mean, spread, low=-low - width, high=-low)
     unit = TanhNormal(mean, spread)
     u = torch.linspace(-3, 3, 7, **at).unsqueeze(-1)
     a = low + width * torch.sigmoid(2 * u)
@@ -322,15 +322,15 @@ def test_gradients_are_right(bounds):
     generator = torch.Generator().manual_seed(0)
     loc = torch.randn(3, 2, dtype=torch.float64, generator=generator).requires_grad_()
     scale = (torch.rand(3, 2, dtype=torch.float64, generator=generator) + 0.3).requires_grad_()
-    value = TanhNormal(loc, scale, *bounds).sample(generator=generator).requires_grad_()
+    value = TanhNormal(loc, scale, low=bounds[0], high=bounds[1]).sample(generator=generator).requires_grad_()
 
     def of(name):
-        return lambda *params: getattr(TanhNormal(*params, *bounds), name)
+        return lambda *params: getattr(TanhNormal(*params, low=bounds[0], high=bounds[1]), name)
 
     def drawn(*params):
-        return TanhNormal(*params, *bounds).rsample_and_log_prob((2,), generator=torch.Generator().manual_seed(3))
+        return TanhNormal(*params, low=bounds[0], high=bounds[1]).rsample_and_log_prob((2,), generator=torch.Generator().manual_seed(3))
 
-    torch.autograd.gradcheck(lambda *p: TanhNormal(*p[:2], *bounds).log_prob(p[2]), (loc, scale, value))
+    torch.autograd.gradcheck(lambda *p: TanhNormal(*p[:2], low=bounds[0], high=bounds[1]).log_prob(p[2]), (loc, scale, value))
     torch.autograd.gradcheck(drawn, (loc, scale))
     torch.autograd.gradcheck(lambda *p: of("entropy")(*p)(), (loc, scale))
     for name in ("mean", "variance", "mode", "deterministic_sample"):
@@ -339,5 +339,5 @@ def test_gradients_are_right(bounds):
 
 def test_the_gradient_at_the_very_centre_is_right():
     value = torch.tensor([1.5], dtype=torch.float64, requires_grad=True)
-    dist = TanhNormal(torch.tensor([0.2], dtype=torch.float64), torch.tensor([0.7], dtype=torch.float64), -1.0, 4.0)
+    dist = TanhNormal(torch.tensor([0.2], dtype=torch.float64), torch.tensor([0.7], dtype=torch.float64), low=-1.0, high=4.0)
     torch.autograd.gradcheck(dist.log_prob, (value,))

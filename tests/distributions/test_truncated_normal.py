@@ -9,7 +9,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from keywork._errors import SpecError
-from keywork.distributions import TruncatedNormal
+from keywork.distributions import IndependentNormal, TruncatedNormal
 
 LOCS = [0.0, 0.3, -0.9, 1.001, 3.0, -4.0, 8.0, -20.0, 50.0]
 SCALES = [1e-6, 1e-3, 0.1, 1.0, 30.0, 1e3]
@@ -46,7 +46,7 @@ def test_mean_variance_entropy_and_their_gradients(bounds):
     with mpmath.workdps(170):
         for params, m, s in cases():
             (_, m1, m2, m3, m4), log_z = exact(m, s, *bounds)
-            dist, unit = TruncatedNormal(*params, *bounds), 1 / params[1].item()
+            dist, unit = TruncatedNormal(*params, low=bounds[0], high=bounds[1]), 1 / params[1].item()
             spread, variance = m2 - m1**2, dist.variance
             assert_close(dist.mean, m + s * m1)
             assert_close(variance, s**2 * spread)
@@ -70,7 +70,7 @@ def test_log_prob_and_its_gradients(bounds):
     with mpmath.workdps(170):
         for params, m, s in cases():
             (_, m1, m2, _, _), log_z = exact(m, s, *bounds)
-            dist, unit = TruncatedNormal(*params, *bounds), 1 / params[1].item()
+            dist, unit = TruncatedNormal(*params, low=bounds[0], high=bounds[1]), 1 / params[1].item()
             low, high = bounds
             own = dist.sample((2,), generator=torch.Generator().manual_seed(0))
             for value in [torch.tensor([low]), torch.tensor([low + 0.3 * (high - low)]), torch.tensor([high]), *own]:
@@ -86,7 +86,7 @@ def test_log_prob_and_its_gradients(bounds):
 @pytest.mark.parametrize("bounds", [*BOUNDS, (-0.3, 0.3), (0.1, 0.7)])
 def test_nothing_is_ever_outside_and_every_draw_has_a_score(bounds, dtype):
     grid = torch.cartesian_prod(torch.tensor(LOCS), torch.tensor(SCALES)).to(dtype)
-    dist = TruncatedNormal(grid[:, 0], grid[:, 1].clamp_min(1e-6), *bounds, event_dims=0)
+    dist = TruncatedNormal(grid[:, 0], grid[:, 1].clamp_min(1e-6), low=bounds[0], high=bounds[1], event_dims=0)
     low, high = (torch.tensor(bound, dtype=dtype) for bound in bounds)
     values, scores = dist.rsample_and_log_prob((200,))
     assert scores.isfinite().all() and dist.log_prob(values).isfinite().all()
@@ -100,8 +100,8 @@ def test_nothing_is_ever_outside_and_every_draw_has_a_score(bounds, dtype):
 def test_in_half_precision_it_is_the_rounding_of_what_the_same_numbers_give_in_float64(bounds, dtype):
     scales = torch.tensor([1e-6, 1e-3, 0.1, 1.0, 30.0, 1e3]).to(dtype)
     grid = torch.cartesian_prod(torch.tensor(LOCS).to(dtype), scales[scales > 1e-4])
-    dist = TruncatedNormal(*grid.unbind(-1), *bounds, event_dims=0)
-    exact_one = TruncatedNormal(*grid.double().unbind(-1), *bounds, event_dims=0)
+    dist = TruncatedNormal(*grid.unbind(-1), low=bounds[0], high=bounds[1], event_dims=0)
+    exact_one = TruncatedNormal(*grid.double().unbind(-1), low=bounds[0], high=bounds[1], event_dims=0)
     for name in ("mean", "mode", "deterministic_sample", "variance"):
         got, truth = getattr(dist, name), getattr(exact_one, name)
         # Half the spacing of the type, but where it would round onto the other side of a bound.
@@ -121,7 +121,7 @@ def test_draws_follow_the_distribution(bounds):
     n = 20_000
     for loc, scale in itertools.product((0.0, 0.3, -4.0, 50.0), (1e-2, 0.3, 30.0, 1e3)):
         at = {"dtype": torch.float64}
-        dist = TruncatedNormal(torch.tensor(loc, **at), torch.tensor(scale, **at), *bounds)
+        dist = TruncatedNormal(torch.tensor(loc, **at), torch.tensor(scale, **at), low=bounds[0], high=bounds[1])
         draws = dist.sample((n,), generator=torch.Generator().manual_seed(0)).sort().values
         # F by the trapezoid rule over its own support, with no Φ in it.
         reach = 40 * scale / max(1.0, (abs(loc - float(dist.mode)) / scale))
@@ -152,7 +152,7 @@ def test_by_hand():
 
 def test_with_distant_bounds_it_is_a_normal_distribution():
     loc, scale = torch.randn(3, 2, dtype=torch.float64), torch.rand(3, 2, dtype=torch.float64) + 0.3
-    dist, normal = TruncatedNormal(loc, scale, -100, 250), Normal(loc, scale)
+    dist, normal = TruncatedNormal(loc, scale, low=-100, high=250), Normal(loc, scale)
     value = normal.sample((4,))
     torch.testing.assert_close(dist.log_prob(value), normal.log_prob(value).sum(-1), atol=1e-7, rtol=1e-6)
     torch.testing.assert_close(dist.entropy(), normal.entropy().sum(-1), atol=1e-6, rtol=1e-6)
@@ -165,17 +165,17 @@ def test_values_outside_the_bounds_have_no_density():
     loc, scale = torch.zeros(5, 2, requires_grad=True), torch.ones(5, 2, requires_grad=True)
     value = torch.tensor([[0.0, 1.0], [0.0, 1.0000001], [-3.0, 0.0], [0.0, torch.inf], [-1.0, 1.0]])
     for bounds in ((-1.0, 1.0), (torch.tensor([-1.0, -1.0]), torch.tensor(1.0))):
-        score = TruncatedNormal(loc, scale, *bounds).log_prob(value)
+        score = TruncatedNormal(loc, scale, low=bounds[0], high=bounds[1]).log_prob(value)
         assert score.isfinite().tolist() == [True, False, False, False, True]
         for gradient in torch.autograd.grad(score.exp().sum(), (loc, scale)):
             assert gradient.isfinite().all()
     assert TruncatedNormal(torch.zeros(1), torch.ones(1)).log_prob(torch.tensor([torch.nan])).isnan().all()
-    assert TruncatedNormal(torch.zeros(2), torch.ones(2), -4, 4).log_prob(torch.tensor([1, -2])).isfinite()
+    assert TruncatedNormal(torch.zeros(2), torch.ones(2), low=-4, high=4).log_prob(torch.tensor([1, -2])).isfinite()
 
 
 def test_the_joint_score_keeps_its_digits_at_a_scale_below_the_spacing_of_floats():
     """Around 50 floats are 3.8e-6 apart; the mean score of a narrow normal distribution is −½ − ½ log 2π − log s."""
-    dist = TruncatedNormal(torch.full((4000, 1), 50.0), torch.full((4000, 1), 1e-6), 0.0, 100.0)
+    dist = TruncatedNormal(torch.full((4000, 1), 50.0), torch.full((4000, 1), 1e-6), low=0.0, high=100.0)
     for joint in (dist.sample_and_log_prob, dist.rsample_and_log_prob):
         _, score = joint(generator=torch.Generator().manual_seed(0))
         assert score.mean().item() == pytest.approx(-0.5 - 0.918939 - math.log(1e-6), abs=0.05)
@@ -199,7 +199,7 @@ def test_joint_draws_and_their_gradients():
 @pytest.mark.parametrize("bounds", [*BOUNDS, (torch.tensor(0.25), torch.tensor(0.5))])
 def test_without_a_gradient_it_is_the_same_draw_and_the_same_score(bounds, dtype):
     grid = torch.cartesian_prod(torch.tensor(LOCS), torch.tensor(SCALES)).to(dtype)
-    dist = TruncatedNormal(*grid.unbind(-1), *bounds, event_dims=0)
+    dist = TruncatedNormal(*grid.unbind(-1), low=bounds[0], high=bounds[1], event_dims=0)
     for joint in (dist.sample_and_log_prob, dist.rsample_and_log_prob):
         value, score = joint((20,), generator=torch.Generator().manual_seed(2))
         with torch.no_grad():
@@ -213,38 +213,79 @@ def test_gradients_are_right(bounds):
     generator = torch.Generator().manual_seed(0)
     loc = (2 * torch.randn(3, 2, dtype=torch.float64, generator=generator)).requires_grad_()
     scale = (torch.rand(3, 2, dtype=torch.float64, generator=generator) + 0.3).requires_grad_()
-    value = TruncatedNormal(loc, scale, *bounds).sample(generator=generator).requires_grad_()
+    value = TruncatedNormal(loc, scale, low=bounds[0], high=bounds[1]).sample(generator=generator).requires_grad_()
 
     def drawn(*params):
-        return TruncatedNormal(*params, *bounds).rsample_and_log_prob((2,), generator=torch.Generator().manual_seed(3))
+        return TruncatedNormal(*params, low=bounds[0], high=bounds[1]).rsample_and_log_prob((2,), generator=torch.Generator().manual_seed(3))
 
     def of(name):
-        return lambda *params: getattr(TruncatedNormal(*params, *bounds), name)
+        return lambda *params: getattr(TruncatedNormal(*params, low=bounds[0], high=bounds[1]), name)
 
-    torch.autograd.gradcheck(lambda *p: TruncatedNormal(*p[:2], *bounds).log_prob(p[2]), (loc, scale, value))
+    torch.autograd.gradcheck(lambda *p: TruncatedNormal(*p[:2], low=bounds[0], high=bounds[1]).log_prob(p[2]), (loc, scale, value))
     torch.autograd.gradcheck(drawn, (loc, scale))
     torch.autograd.gradcheck(lambda *p: of("entropy")(*p)(), (loc, scale), atol=1e-4)
     for name in ("mean", "variance", "mode", "deterministic_sample"):
         torch.autograd.gradcheck(of(name), (loc, scale), atol=1e-4)
-    other = TruncatedNormal(torch.zeros(3, 2, dtype=torch.float64), 0.7, *bounds)
-    torch.autograd.gradcheck(lambda *p: kl_divergence(TruncatedNormal(*p, *bounds), other), (loc, scale), atol=1e-4)
-    torch.autograd.gradcheck(lambda *p: kl_divergence(other, TruncatedNormal(*p, *bounds)), (loc, scale), atol=1e-4)
+    other = TruncatedNormal(torch.zeros(3, 2, dtype=torch.float64), 0.7, low=bounds[0], high=bounds[1])
+    torch.autograd.gradcheck(lambda *p: kl_divergence(TruncatedNormal(*p, low=bounds[0], high=bounds[1]), other), (loc, scale), atol=1e-4)
+    torch.autograd.gradcheck(lambda *p: kl_divergence(other, TruncatedNormal(*p, low=bounds[0], high=bounds[1])), (loc, scale), atol=1e-4)
 
 
 @pytest.mark.parametrize("bounds", [(-1.0, 1.0), (0.0, 3.0), TENSORS])
 def test_the_divergence_agrees_with_draws(bounds):
     torch.manual_seed(0)
-    p, q = (TruncatedNormal(torch.randn(3, 2), torch.rand(3, 2) + 0.3, *bounds) for _ in range(2))
+    p, q = (TruncatedNormal(torch.randn(3, 2), torch.rand(3, 2) + 0.3, low=bounds[0], high=bounds[1]) for _ in range(2))
     draws, log_p = p.sample_and_log_prob((50_000,), generator=torch.Generator().manual_seed(0))
     terms = log_p - q.log_prob(draws)
     assert ((terms.mean(0) - kl_divergence(p, q)).abs() < 4 * terms.std(0) / math.sqrt(50_000)).all()
     assert kl_divergence(p, p).tolist() == [0.0] * 3
 
 
-def test_bounds_that_differ_have_no_divergence():
-    p = TruncatedNormal(torch.zeros(2), torch.ones(2))
-    with pytest.raises(NotImplementedError, match=r"KL\(TruncatedNormal .* no closed form for different bounds"):
-        kl_divergence(p, TruncatedNormal(torch.zeros(2), torch.ones(2), -2.0, 2.0))
+INSIDE = [
+    ((-1.0, 1.0), (-1.5, 1.0)),
+    ((0.0, 3.0), (-9.0, 4.0)),
+    ((-1.0, 1.0), (torch.tensor([-1.0, -2.0]), 1.5)),
+    ((50.0, 51.0), (0.0, 60.0)),
+]
+
+
+@pytest.mark.parametrize(("bounds", "wider"), INSIDE)
+def test_the_divergence_from_wider_bounds_agrees_with_draws(bounds, wider):
+    torch.manual_seed(0)
+    p = TruncatedNormal(torch.randn(3, 2), torch.rand(3, 2) + 0.3, low=bounds[0], high=bounds[1])
+    q = TruncatedNormal(torch.randn(3, 2), torch.rand(3, 2) + 20.0, low=wider[0], high=wider[1])
+    draws, log_p = p.sample_and_log_prob((50_000,), generator=torch.Generator().manual_seed(0))
+    terms = log_p - q.log_prob(draws)
+    assert ((terms.mean(0) - kl_divergence(p, q)).abs() < 4 * terms.std(0) / math.sqrt(50_000) + 1e-6).all()
+    assert kl_divergence(q, p).tolist() == [math.inf] * 3
+
+
+def test_the_divergence_from_wider_bounds_by_hand():
+    # Both nearly uniform: log of the ratio of the widths, 4 / 2, in each of two dimensions.
+    p, q = (TruncatedNormal(torch.zeros(2), torch.full((2,), 1e4), low=-b, high=b) for b in (1.0, 2.0))
+    assert kl_divergence(p, q).item() == pytest.approx(2 * math.log(2.0), rel=1e-5)
+    # One dimension that reaches beyond is enough, and the gradients stay numbers.
+    loc = torch.zeros(2, requires_grad=True)
+    wide = TruncatedNormal(loc, 1.0, low=torch.tensor([-1.0, -3.0]), high=torch.ones(2))
+    divergence = kl_divergence(wide, TruncatedNormal(torch.ones(2), 1.0, low=-2.0, high=2.0))
+    assert divergence.item() == math.inf
+    assert torch.autograd.grad(divergence, loc)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("bounds", [(-1.0, 1.0), (0.0, 3.0), TENSORS, (50.0, 51.0)])
+def test_the_divergence_from_a_normal_agrees_with_draws(bounds):
+    torch.manual_seed(0)
+    p = TruncatedNormal(torch.randn(3, 2), torch.rand(3, 2) + 0.3, low=bounds[0], high=bounds[1])
+    q = IndependentNormal(torch.randn(3, 2) + 1.0, torch.rand(3, 2) + 5.0)
+    draws, log_p = p.sample_and_log_prob((50_000,), generator=torch.Generator().manual_seed(0))
+    terms = log_p - q.log_prob(draws)
+    assert ((terms.mean(0) - kl_divergence(p, q)).abs() < 4 * terms.std(0) / math.sqrt(50_000) + 1e-6).all()
+
+
+def test_the_divergence_from_a_normal_by_hand():
+    # Bounds that cut nothing off: of two dimensions, each half a scale from the other's, 2 * 0.5^2 / 2 = 0.25.
+    p = TruncatedNormal(torch.zeros(2), torch.ones(2), low=-30.0, high=30.0)
+    assert kl_divergence(p, IndependentNormal(torch.full((2,), 0.5), torch.ones(2))).item() == pytest.approx(0.25, abs=1e-5)
 
 
 def everything(dist):
@@ -257,7 +298,7 @@ def test_vmap_and_compile(bounds):
     loc, scale = torch.randn(5, 3, 2), torch.rand(5, 3, 2) + 0.1
 
     def call(loc, scale):
-        return everything(TruncatedNormal(loc, scale, *bounds))
+        return everything(TruncatedNormal(loc, scale, low=bounds[0], high=bounds[1]))
 
     expected = call(loc, scale)
     for randomness in ("different", "same"):
@@ -274,7 +315,7 @@ def test_vmap_and_compile(bounds):
 
 
 def test_shapes_expand_and_support():
-    dist = TruncatedNormal(torch.randn(5, 3, 2), torch.rand(5, 3, 2) + 0.1, *TENSORS, validate_args=True)
+    dist = TruncatedNormal(torch.randn(5, 3, 2), torch.rand(5, 3, 2) + 0.1, low=TENSORS[0], high=TENSORS[1], validate_args=True)
     expanded = dist.expand((4, 5, 3))
     assert (expanded.batch_shape, expanded.event_shape) == ((4, 5, 3), (2,))
     value = expanded.sample((6,))
@@ -289,9 +330,9 @@ def test_shapes_expand_and_support():
 
 def test_tanh_loc_bounds_the_location():
     loc = torch.tensor([3.0])
-    assert TruncatedNormal(loc, 1.0, -9, 9, tanh_loc=True, upscale=2.0).loc.item() == pytest.approx(2 * math.tanh(1.5))
+    assert TruncatedNormal(loc, 1.0, low=-9, high=9, tanh_loc=True, upscale=2.0).loc.item() == pytest.approx(2 * math.tanh(1.5))
     # Expanding does not squeeze it a second time.
-    dist = TruncatedNormal(loc, 1.0, -9, 9, tanh_loc=True)
+    dist = TruncatedNormal(loc, 1.0, low=-9, high=9, tanh_loc=True)
     torch.testing.assert_close(dist.expand((4,)).loc, dist.loc.expand(4, 1))
 
 
@@ -299,8 +340,8 @@ def test_errors_name_this_class():
     """The field speaks of TanhNormal here."""
     for low, high in ((1.0, 1.0), (2, -2), (-math.inf, 1.0)):
         with pytest.raises(SpecError, match=r"TruncatedNormal cannot be built: low=.* must be finite and low below"):
-            TruncatedNormal(torch.zeros(2), torch.ones(2), low, high)
+            TruncatedNormal(torch.zeros(2), torch.ones(2), low=low, high=high)
     with pytest.raises(SpecError, match=r"TruncatedNormal: low of shape \[2\] is invalid at 1 of 2 places"):
-        TruncatedNormal(torch.zeros(2), 1.0, torch.tensor([0.0, 1.0]), torch.ones(2), validate_args=True)
+        TruncatedNormal(torch.zeros(2), 1.0, low=torch.tensor([0.0, 1.0]), high=torch.ones(2), validate_args=True)
     with pytest.raises(SpecError, match=r"TruncatedNormal: scale of shape \[2\] is invalid at 2 of 2 places"):
         TruncatedNormal(torch.zeros(2), -1.0, validate_args=True)

@@ -1,4 +1,4 @@
-"""The command line: ``keywork train`` and ``keywork eval``."""
+"""The command line: ``keywork train``, ``eval``, ``graph`` and ``check``."""
 
 from keywork.cli._main import main
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from keywork._errors import EnvError, KeyworkError, NonFiniteError
+from keywork.cli._check import check
 from keywork.cli._codes import FAILED, OK, USAGE, complain
 from keywork.cli._eval import play_again
+from keywork.cli._graph import graph
 from keywork.cli._train import train
 
 
 def run_command(command: str, words: Sequence[str]) -> int:
-    """Run ``train ALGORITHM ...`` or ``eval ...``; returns the exit code."""
+    """Run one of the commands with the words after it; returns the exit code."""
     try:
+        if command == "graph":
+            return graph(words[0], words[1:])
+        if command == "check":
+            return check(words[0], words[1:])
         if command == "train":
             train(words[0], words[1:])
         else:

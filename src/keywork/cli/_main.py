@@ -9,36 +9,15 @@ from collections.abc import Sequence
 import keywork
 from keywork._keys import meant
 from keywork.cli._codes import INTERRUPTED, NOBODY_READS, OK, complain
+from keywork.cli._help import ALGORITHMS, COMMAND_HELP, HELP
 from keywork.cli._stop import Stop
 
-ALGORITHMS = {"ppo": "proximal policy optimisation, for discrete and continuous actions"}
-COMMANDS = ("train", "eval")
-
-HELP = """\
-usage: keywork COMMAND ...
-
-Reinforcement learning whose data flow you can see.
-
-commands:
-  train ALGORITHM [OPTIONS]   train a policy; leaves a folder with a report
-  eval RUN [OPTIONS]          play a trained policy again, from its folder
-
-  keywork COMMAND --help      what a command takes
-  keywork --version           the version
-
-first steps:
-  keywork train ppo --env CartPole-v1
-  keywork eval runs/NAME
-"""
-
-TRAIN_HELP = """\
-usage: keywork train ALGORITHM [OPTIONS]
-
-algorithms:
-{algorithms}
-
-  keywork train ALGORITHM --help      its options and their defaults
-"""
+COMMANDS = ("train", "eval", "graph", "check")
+_FIRST = {
+    "train": "The algorithm comes before the options: keywork train ppo --env CartPole-v1.",
+    "graph": "The pipeline comes before the options: keywork graph my_file.py:build -o flow.html.",
+    "check": "The pipeline comes before the options: keywork check my_file.py:build --format github.",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its words, without the program's name; None takes those that the process was started with.
 
     Returns:
-        The exit code: 0 if all went well, 1 if the run failed, 2 if it cannot be done as asked, 130 after Ctrl-C,
-        143 after SIGTERM, 141 if nobody reads the output any more (``keywork ... | head``).
+        The exit code: 0 if all went well, 1 if the run failed or the pipeline has findings, 2 if it cannot be done as
+        asked, 130 after Ctrl-C, 143 after SIGTERM, 141 if nobody reads the output any more (``keywork ... | head``).
     """
     words = sys.argv[1:] if argv is None else list(argv)
     for stream in (sys.stdout, sys.stderr):
@@ -77,19 +56,28 @@ def _dispatch(words: list[str]) -> int:
     if command not in COMMANDS:
         hint = meant(command, COMMANDS).capitalize()
         return complain(f"There is no command {command!r}. {hint}'keywork --help' lists all.")
-    if command == "train":
-        algorithm = rest[0] if rest else "--help"
-        if algorithm in ("-h", "--help"):
-            rows = (f"  {name:<10}{text}" for name, text in ALGORITHMS.items())
-            return _say(TRAIN_HELP.format(algorithms="\n".join(rows)))
-        if algorithm not in ALGORITHMS:
-            if algorithm.startswith("-"):
-                return complain("The algorithm comes before the options: keywork train ppo --env CartPole-v1.")
-            hint = meant(algorithm, ALGORITHMS).capitalize()
-            return complain(f"There is no algorithm {algorithm!r}. {hint}'keywork train --help' lists all.")
+    if command in COMMAND_HELP:
+        about = rest[0] if rest else "--help"
+        if about in ("-h", "--help"):
+            return _say(COMMAND_HELP[command])
+        if about not in ALGORITHMS and (command == "train" or not _is_code(about)):
+            return complain(_unknown(command, about))
     from keywork.cli._commands import run_command  # here, because it brings torch
 
     return run_command(command, rest)
+
+
+def _is_code(word: str) -> bool:
+    """Whether it names code of the user's: ``my_file.py``, ``my_file.py:build``, ``my_module:build``."""
+    return word.endswith(".py") or (":" in word and not word.startswith("-"))
+
+
+def _unknown(command: str, about: str) -> str:
+    if about.startswith("-"):
+        return _FIRST[command]
+    own = "" if command == "train" else f"For a function of your own, type keywork {command} FILE.py:FUNCTION. "
+    hint = meant(about, ALGORITHMS).capitalize()
+    return f"There is no algorithm {about!r}. {hint}{own}'keywork {command} --help' lists all."
 
 
 def _say(text: str) -> int:

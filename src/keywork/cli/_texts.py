@@ -1,4 +1,4 @@
-"""What is said at the start and at the end of a run, and after an evaluation."""
+"""What is said of a pipeline, at the start and at the end of a run, and after an evaluation."""
 
 from __future__ import annotations
 
@@ -13,9 +13,20 @@ from keywork.flow import Flow
 from keywork.train import Evaluation, Outcome, Run, RunSettings, return_goal
 
 
+def show_flow(console: Console, flow: Flow) -> None:
+    """The table of a pipeline; plain text where there is no terminal."""
+    console.print(flow.rich() if console.is_terminal else Text(flow.table()), soft_wrap=not console.is_terminal)
+
+
+def size_of(flow: Flow) -> str:
+    """``7 parts, 16 keys``."""
+    counts = ((len(flow.parts), "part"), (len(flow.entries), "key"))
+    return ", ".join(f"{count} {word}{'s' * (count != 1)}" for count, word in counts)
+
+
 def show_start(console: Console, flow: Flow, settings: RunSettings, run: Run) -> None:
     """The table of the pipeline, and where the results go."""
-    console.print(flow.rich() if console.is_terminal else Text(flow.table()), soft_wrap=not console.is_terminal)
+    show_flow(console, flow)
     console.print()
     show_rows(
         console,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ from keywork.collectors._meeting import check_meeting
 from keywork.envs import VALID, EpisodeStats, GymEnv, Transition
 from keywork.modules import ExplorationModule, fill_action_specs
 from keywork.nn import ExplorationType, TensorDictModuleBase, set_exploration_type, set_recurrent_mode
+
+_LOG = logging.getLogger("keywork")
 
 
 class Collector:
@@ -41,11 +44,13 @@ class Collector:
         exploration_type: set while the policy acts.
         seed: of the environment's first reset, in place of its own.
         anneal: whether frames count for the policy's exploration modules; without it, call their ``step``.
+        check: whether policy and environment are checked against one another (see :class:`~keywork.flow.Flow`);
+            without it, the log says that they are not.
 
     Raises:
         ContractError: the policy reads what the environment does not show, does not write its action, carries
-            something of which none of its modules says what it is, or changes an action whose log-probability it
-            has written.
+            something of which none of its modules says what it is, changes an action whose log-probability it
+            has written, or does not fit the environment in another way. Nothing has been run then.
         UsageError: the numbers of frames cannot be.
 
     >>> from torch import nn
@@ -70,6 +75,7 @@ class Collector:
         exploration_type: Any = ExplorationType.RANDOM,
         seed: int | None = None,
         anneal: bool = True,
+        check: bool = True,
     ) -> None:
         if frames_per_batch < 1 or frames_per_batch % env.num_envs:
             nearest = max(1, round(frames_per_batch / env.num_envs)) * env.num_envs
@@ -84,7 +90,10 @@ class Collector:
         self.exploration_type = ExplorationType.of(exploration_type)
         if policy is not None:
             fill_action_specs(policy, {env.action_key: env.action_spec})
-            check_meeting(env, policy, self.exploration_type)
+            if check:
+                check_meeting(env, policy, self.exploration_type)
+            else:
+                _LOG.warning("Collector(check=False): %s and its policy are not checked.", env.name)
         self.env, self.policy = env, policy
         self.frames_per_batch, self.total_frames = frames_per_batch, total_frames
         self.frames = 0

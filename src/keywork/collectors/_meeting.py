@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 from keywork._errors import ContractError, Finding
-from keywork._keys import NEXT, Key, listed, meant, path_of
+from keywork._keys import NEXT, Key, listed, meant, next_key, path_of
 from keywork.collectors._carried import specs_of_carried
 from keywork.envs import GymEnv
-from keywork.flow import stale_log_probs
+from keywork.flow import Flow
 from keywork.nn import ExplorationType, TensorDictModuleBase
 
 
 def check_meeting(env: GymEnv, policy: TensorDictModuleBase, exploration_type: ExplorationType) -> None:
-    """Check the keys that an environment and a policy exchange.
+    """Check what an environment and a policy exchange: their keys in words of a meeting, all the rest by their flow.
 
     Raises:
         ContractError: the policy reads what the environment does not show, does not write its action, carries
-            something of which none of its modules says what it is, or changes an action whose log-probability it has
-            written (which noise does under RANDOM alone).
+            something of which none of its modules says what it is, changes an action whose log-probability it has
+            written (which noise does under RANDOM alone), or their flow has other findings.
     """
     shown = [key for key in env.specs if path_of(key)[0] != NEXT and key != env.action_key]
     fed = specs_of_carried(policy)
@@ -26,10 +29,27 @@ def check_meeting(env: GymEnv, policy: TensorDictModuleBase, exploration_type: E
         problem = f"the environment {env.name!r} takes {env.action_key!r}, which the policy does not write."
         fix = f"{meant(env.action_key, policy.out_keys)}End the policy with out_keys=[{env.action_key!r}]."
         findings.append(Finding("no-action", problem, f"the policy writes {listed(policy.out_keys)}", fix))
-    if exploration_type is ExplorationType.RANDOM:
-        findings += stale_log_probs(policy)
+    findings += [found for found in _of_the_flow(env, policy, exploration_type) if found.kind not in _SAID_HERE]
     if findings:
         raise ContractError("Collector", findings)
+
+
+# Whatever a policy reads that is not there has been said above.
+_SAID_HERE = ("missing-key", "dropped-key", "unfed-state", "no-action", "no-is-init", "no-next", "no-target")
+
+
+def _computed(module: Any) -> list[Key]:
+    """What a key module computes, selected or not."""
+    return copy.copy(module).reset_out_keys().out_keys if isinstance(module, TensorDictModuleBase) else []
+
+
+def _of_the_flow(env: GymEnv, policy: TensorDictModuleBase, exploration_type: ExplorationType) -> list[Finding]:
+    try:
+        Flow(env, policy)
+    except ContractError as error:
+        explores = exploration_type is ExplorationType.RANDOM
+        return [found for found in error.findings if explores or found.kind != "stale-log-prob"]
+    return []
 
 
 def _unshown(env: GymEnv, policy: TensorDictModuleBase, key: Key, shown: list[Key]) -> Finding:
@@ -42,6 +62,10 @@ def _unshown(env: GymEnv, policy: TensorDictModuleBase, key: Key, shown: list[Ke
             f"the policy ({policy.label}) carries {key!r} from step to step, and none of its modules says what it is."
         )
         fix = f"give the module that carries it a property carried_specs: Composite({{{key!r}: Unbounded(shape)}})."
+    elif any(next_key(key) in _computed(part) for part in policy.modules()):
+        kind = "dropped-key"
+        problem += f" Its selected out_keys drop {next_key(key)!r}, which would become that."
+        fix = f"Keep it: select_out_keys(..., {next_key(key)!r})."
     return Finding(kind, problem, f"{env.name} shows {listed(shown)}", fix)
 
 

@@ -32,6 +32,7 @@ from ._categorical import Categorical
 from ._composite import CompositeDistribution
 from ._delta import Delta
 from ._draw import draw, score
+from ._forms import form_of_samples
 from ._independent_normal import IndependentNormal
 from ._masked_categorical import MaskedCategorical
 from ._masked_one_hot_categorical import MaskedOneHotCategorical
@@ -69,6 +70,7 @@ __all__ = [
     "arguments_of",
     "check_arguments",
     "draw",
+    "form_of_samples",
     "is_several",
     "owner_of",
     "plan_of",

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from keywork._errors import SpecError
 
-from ._base import HALF, require
+from ._base import HALF, NO_SHAPE, require
 from ._categorical import Categorical
 from ._constraints import Constraint, flags
 from ._location_scale import event_split
+from ._logits import require_floating
 from ._several_choices import SeveralChoices
 
 
 class Bernoulli(SeveralChoices):
-    """p(a) = Πᵢ pᵢ^aᵢ (1 - pᵢ)^(1 - aᵢ), pᵢ = σ(logitᵢ); a is zeros and ones, the actions of a MultiBinary space.
+    """p(a) = Πᵢ pᵢ^aᵢ (1 - pᵢ)^(1 - aᵢ), pᵢ = σ(logitᵢ); a is zeros and ones, int8: the actions of a MultiBinary space.
 
     RANDOM draws; MODE, MEAN and DETERMINISTIC are one where p is above a half. (The expectation, ``probs``, is no
     action.) Log-probabilities and entropies are summed over the event. There is no reparameterised sample: learn from
@@ -32,7 +35,7 @@ class Bernoulli(SeveralChoices):
 
     >>> dist = Bernoulli(probs=torch.tensor([0.25, 0.75]))
     >>> dist.mode, dist.log_prob(dist.mode).exp()  # 0.75 · 0.75
-    (tensor([0, 1]), tensor(0.5625))
+    (tensor([0, 1], dtype=torch.int8), tensor(0.5625))
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Bernoulli(SeveralChoices):
         validate_args: bool | None = None,
     ) -> None:
         if logits is not None and probs is None:
+            require_floating("Bernoulli", "logits", logits)
             each = Categorical(torch.stack([torch.zeros_like(logits), logits], -1))
             shape = logits.shape
         elif probs is not None and logits is None:
@@ -81,6 +85,15 @@ class Bernoulli(SeveralChoices):
     def support(self) -> Constraint:
         """Zeros and ones."""
         return flags(len(self._axes))
+
+    @property
+    def mode(self) -> Tensor:
+        """One where p is above a half."""
+        return self._each.mode.to(torch.int8)
+
+    def sample(self, sample_shape: Sequence[int] = NO_SHAPE, *, generator: torch.Generator | None = None) -> Tensor:
+        """Throw the coins: ``[*sample_shape, *batch, *event]``, int8 as a MultiBinary spec has it."""
+        return self._each.sample(sample_shape, generator=generator).to(torch.int8)
 
     def _index_of(self, value: Tensor) -> Tensor:
         return value.long()

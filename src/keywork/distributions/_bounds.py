@@ -25,6 +25,11 @@ class Symmetric:
     half: float
 
     @property
+    def given(self) -> tuple[float, float]:
+        """The two bounds as they were given."""
+        return -self.half, self.half
+
+    @property
     def low(self) -> float:
         """The lower bound."""
         return -self.half
@@ -69,6 +74,12 @@ class Interval:
 
     low: Tensor
     high: Tensor
+    numbers: tuple[float, float] | None = None  # which they are; to look at the tensors would be to wait for them
+
+    @property
+    def given(self) -> tuple[float, float] | tuple[Tensor, Tensor]:
+        """The two bounds as they were given."""
+        return self.numbers or (self.low, self.high)
 
     def squash(self, u: Tensor) -> Tensor:
         """low + (high − low) · σ(2u), which keeps all digits where ``low`` is zero."""
@@ -128,7 +139,8 @@ def as_bounds(owner: str, low: Any, high: Any, like: Tensor) -> Bounds:
             )
         if low == -high:
             return _UNIT if high == 1 else Symmetric(float(high))
-        low, high = (torch.full((), x, dtype=like.dtype, device=like.device) for x in (low, high))
+        both = [torch.full((), x, dtype=like.dtype, device=like.device) for x in (low, high)]
+        return Interval(*both, numbers=(float(low), float(high)))
     low, high = (torch.as_tensor(x, dtype=like.dtype, device=like.device) for x in (low, high))
     for bound in (low, high):
         if bound.ndim > like.ndim or any(

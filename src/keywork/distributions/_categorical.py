@@ -20,7 +20,7 @@ class Categorical(IndexChoice):
             device.
 
     Raises:
-        SpecError: both or neither of logits and probs, or a scalar.
+        SpecError: both or neither of logits and probs, a scalar, or logits that are no floating-point numbers.
 
     >>> import torch
     >>> dist = Categorical(probs=torch.tensor([0.25, 0.75]))

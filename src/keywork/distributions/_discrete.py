@@ -12,6 +12,7 @@ from keywork._errors import SpecError
 
 from ._base import HALF, NO_SHAPE, ActionDistribution, require
 from ._constraints import real
+from ._logits import require_floating
 from ._noise import gumbel_argmax
 
 _TINY = torch.finfo(torch.float32).tiny
@@ -35,6 +36,8 @@ class DiscreteDistribution(ActionDistribution):
         given = logits if probs is None else probs
         if given is None or (logits is not None and probs is not None) or given.ndim < 1:
             raise SpecError(self._argument_message(logits, probs))
+        if given is logits:
+            require_floating(type(self).__name__, "logits", given)
         if given.dtype in HALF:
             given = given.float()
         # A probability below the smallest normal number counts as that one: its logarithm has a gradient, -inf none.

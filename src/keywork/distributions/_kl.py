@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,11 +16,9 @@ from keywork._keys import listed
 from ._bernoulli import Bernoulli
 from ._composite import CompositeDistribution, joint
 from ._discrete import DiscreteDistribution
-from ._independent_normal import IndependentNormal
-from ._index_choice import IndexChoice
+from ._independent_normal import HALF_LOG_TWO_PI, IndependentNormal
 from ._location_scale import sum_event
 from ._multi_categorical import MultiCategorical
-from ._one_hot_choice import OneHotChoice
 from ._point import PointDistribution
 from ._several_choices import SeveralChoices
 from ._tanh_normal import TanhNormal
@@ -34,20 +33,44 @@ def _tanh_tanh(p: TanhNormal, q: TanhNormal) -> Tensor:
 
 
 def _truncated_truncated(p: TruncatedNormal, q: TruncatedNormal) -> Tensor:
-    """Σ [E_p(E_q − E_p) + log N_q − log N_p], where a density is exp(−E) / N."""
-    _require_equal_bounds(p, q)
+    """Σ [E_p(E_q − E_p) + log N_q − log N_p], where a density is exp(−E) / N; +inf where p reaches beyond q's bounds."""
     of_p, of_q = p._mass(), q._mass()
     fall = fall_at(of_p.offset + (of_p.anchor - of_q.anchor), q._scale, of_q.slope)
     terms = of_p.average(of_p.fall - fall) + of_q.log_norm - of_p.log_norm
+    for beyond in _reaches(p._bounds.given, q._bounds.given):
+        if isinstance(beyond, Tensor):  # nobody looks at what it says: that would be to wait for it
+            terms = terms.masked_fill(beyond, math.inf)
+        elif beyond:
+            terms = torch.full_like(terms, math.inf)
     return sum_event(terms, p._axes)
 
 
-def _require_equal_bounds(p: TanhNormal | TruncatedNormal, q: TanhNormal | TruncatedNormal) -> None:
-    if not (_same(p.low, q.low) and _same(p.high, q.high)):
-        name = type(p).__name__
+def _truncated_normal(p: TruncatedNormal, q: IndependentNormal) -> Tensor:
+    """Σ [½ E_p((a − m_q) / s_q)² + log s_q + ½ log 2π − E_p(E_p) − log N_p]."""
+    of_p = p._mass()
+    step = (of_p.offset + (of_p.anchor - q._loc)) / q._scale
+    terms = of_p.average(of_p.fall + 0.5 * step.square()) + (q._scale.log() + HALF_LOG_TWO_PI) - of_p.log_norm
+    return sum_event(terms, p._axes)
+
+
+def _reaches(p: tuple[Any, Any], q: tuple[Any, Any]) -> tuple[Tensor | bool, Tensor | bool]:
+    """Where the bounds of p lie beyond those of q, below and above; as bools, if all are numbers."""
+    return p[0] < q[0], p[1] > q[1]
+
+
+def _require_equal_bounds(p: TanhNormal, q: TanhNormal) -> None:
+    one, other = p._bounds.given, q._bounds.given
+    if any(isinstance(bound, Tensor) for bound in (*one, *other)):
+        equal = _same(p.low, q.low) and _same(p.high, q.high)
+    else:
+        equal = one == other
+    if not equal:
         raise NotImplementedError(
-            f"KL({name} || {name}) has no closed form for different bounds: "
-            f"[{p.low}, {p.high}] and [{q.low}, {q.high}]. Give both the same low and high."
+            "KL(p || q) of two TanhNormal cannot be had: it has no closed form for different bounds.\n"
+            "  where: low, high\n"
+            "  expected: the same for both\n"
+            f"  got: [{p.low}, {p.high}] and [{q.low}, {q.high}]\n"
+            "  fix: TanhNormal(loc, scale, low=..., high=...) with one low and high"
         )
 
 
@@ -92,15 +115,15 @@ def _same(a: Tensor | float, b: Tensor | float) -> bool:
     return a == b
 
 
-for _pair, _divergence in (
-    (IndependentNormal, _normal_kl),
-    (TanhNormal, _tanh_tanh),
-    (TruncatedNormal, _truncated_truncated),
-    (IndexChoice, _discrete_discrete),
-    (OneHotChoice, _discrete_discrete),
-    (MultiCategorical, _several_several),
-    (Bernoulli, _several_several),
-    (PointDistribution, _point_point),
-    (CompositeDistribution, _composite_composite),
+for _p, _q, _divergence in (
+    (IndependentNormal, IndependentNormal, _normal_kl),
+    (TanhNormal, TanhNormal, _tanh_tanh),
+    (TruncatedNormal, TruncatedNormal, _truncated_truncated),
+    (TruncatedNormal, IndependentNormal, _truncated_normal),
+    (DiscreteDistribution, DiscreteDistribution, _discrete_discrete),  # one-hot or index: the choices are the same
+    (MultiCategorical, MultiCategorical, _several_several),
+    (Bernoulli, Bernoulli, _several_several),
+    (PointDistribution, PointDistribution, _point_point),
+    (CompositeDistribution, CompositeDistribution, _composite_composite),
 ):
-    register_kl(_pair, _pair)(_divergence)  # type: ignore[no-untyped-call]
+    register_kl(_p, _q)(_divergence)  # type: ignore[no-untyped-call]

@@ -22,7 +22,8 @@ class MaskedCategorical(IndexChoice):
     where it is done unless ``validate_args=False``. An accelerator would make the host wait: there, and under
     ``torch.compile`` and ``torch.vmap``, it is done with ``validate_args=True`` only. Unchecked, such a row takes
     index 0 with a log-prob of NaN. In every other row a forbidden choice is never taken: the field's ``neg_inf``, a
-    finite one of which lets it be drawn, is not offered.
+    finite one of which lets it be drawn, is not offered; nor are its ``use_cross_entropy``, as there is one way of
+    scoring, for any leading dimensions, and ``padding_side``, as padding is found on either side.
 
     Args:
         logits: unnormalised log-probabilities ``[*batch, n]``.

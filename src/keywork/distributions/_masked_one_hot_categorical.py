@@ -8,7 +8,7 @@ from typing import Any
 from torch import Size, Tensor
 
 from ._masks import masked
-from ._one_hot_choice import OneHotChoice
+from ._one_hot_choice import PASS_THROUGH, OneHotChoice, grad_method_of
 
 
 class MaskedOneHotCategorical(OneHotChoice):
@@ -24,6 +24,7 @@ class MaskedOneHotCategorical(OneHotChoice):
         mask: True, or an integer that is not zero, allows a choice: ``[*batch, n]``, or ``[n]`` for all rows.
         indices: instead of a mask, the allowed choices: integers ``[*batch, k]``, or ``[k]`` for all rows.
         padding_value: fills up the rows of ``indices`` that allow fewer than k, on either side.
+        grad_method: of ``rsample``, see ``OneHotCategorical``.
         validate_args: True checks the values of all arguments and of scored vectors, False none; None those of the
             mask and of the indices, on a CPU.
 
@@ -45,8 +46,11 @@ class MaskedOneHotCategorical(OneHotChoice):
         mask: Tensor | None = None,
         indices: Tensor | None = None,
         padding_value: int | None = None,
+        grad_method: Any = PASS_THROUGH,
         validate_args: bool | None = None,
     ) -> None:
+        if grad_method != PASS_THROUGH:
+            self.grad_method = grad_method_of(type(self).__name__, grad_method)
         super().__init__(logits, probs)
         self.mask, self._scores = masked(
             type(self).__name__,
@@ -64,4 +68,6 @@ class MaskedOneHotCategorical(OneHotChoice):
         """The same distribution over a larger batch."""
         shape = Size((*batch_shape, self.n))
         scores, mask = self._scores.expand(shape), self.mask.expand(shape)
-        return MaskedOneHotCategorical(scores, mask=mask, validate_args=self._validate_args)
+        return MaskedOneHotCategorical(
+            scores, mask=mask, grad_method=self.grad_method, validate_args=self._validate_args
+        )

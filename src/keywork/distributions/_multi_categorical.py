@@ -14,6 +14,7 @@ from keywork._errors import SpecError, shape_of
 from ._categorical import Categorical
 from ._constraints import Constraint, integers_below
 from ._index_choice import IndexChoice
+from ._logits import require_floating
 from ._masked_categorical import MaskedCategorical
 from ._several_choices import SeveralChoices
 
@@ -57,6 +58,7 @@ class MultiCategorical(SeveralChoices):
                 f"shape {list(event)} asks for a last dimension of {sum(self.nvec)} and {math.prod(event)} indices. "
                 "Pass logits of shape [*batch, sum(nvec)], and nvec with a number for each index."
             )
+        require_floating("MultiCategorical", "logits", logits)
         scores = self._table(logits, event, -math.inf)
         each: IndexChoice = Categorical(scores)
         if mask is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,15 @@ def standard_normal(like: Tensor, sample_shape: Sequence[int], generator: torch.
     if generator is None and not sample_shape:
         return torch.randn_like(like)
     shape = (*sample_shape, *like.shape)
-    return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+    return torch.randn(shape, dtype=like.dtype, device=like.device, **of_generator(generator))
+
+
+def of_generator(generator: torch.Generator | None) -> dict[str, Any]:
+    """The argument of a random function; none for torch's own generator.
+
+    A ``generator=None`` that is passed on cannot be compiled where the batch size is dynamic.
+    """
+    return {} if generator is None else {"generator": generator}
 
 
 def constant_sample(
@@ -47,10 +56,15 @@ def gumbel_argmax(scores: Tensor, sample_shape: Sequence[int], generator: torch.
     Returns:
         int64 indices of shape ``[*sample_shape, *B]``.
     """
+    return gumbel_perturbed(scores, sample_shape, generator).argmax(-1)
+
+
+def gumbel_perturbed(scores: Tensor, sample_shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
+    """The scoresₖ + gₖ of :func:`gumbel_argmax`, of shape ``[*sample_shape, *B, n]``."""
     if generator is None and not sample_shape:
         uniform = torch.rand_like(scores)
     else:
         shape = (*sample_shape, *scores.shape)
-        uniform = torch.rand(shape, generator=generator, dtype=scores.dtype, device=scores.device)
+        uniform = torch.rand(shape, dtype=scores.dtype, device=scores.device, **of_generator(generator))
     # u = 0 would be -inf noise, the score of what must never be drawn.
-    return (scores - uniform.add_(_TINY).log_().neg_().log_()).argmax(-1)
+    return scores - uniform.add_(_TINY).log_().neg_().log_()

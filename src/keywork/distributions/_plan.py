@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypedDict
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from keywork._errors import ContractError, Finding
-from keywork._keys import Key, listed
+from keywork._keys import Key, listed, renamed
 
 from ._actions import DistributionLike, actions_of, arguments_of, is_several
 from ._arguments import by_position, check_arguments, check_generator
@@ -95,6 +95,28 @@ class Plan:
         if self.group:
             return CompositeDistribution._of({part.key: made(part, params[0], {}) for part in self.group})
         return CompositeDistribution._of({c.key: c.make([params[slot] for slot in c.slots]) for c in self.calls})
+
+    def renamed(self, names: Mapping[Key, Key]) -> Plan:
+        """The same with other keys; the names of arguments stay, and those by which an action finds its parameters."""
+        params, samples, log_probs = (
+            tuple([renamed(key, names) for key in keys]) for keys in (self.params, self.samples, self.log_probs)
+        )
+        calls = tuple([call._replace(key=renamed(call.key, names)) for call in self.calls])
+        group = tuple([replace(part, key=renamed(part.key, names)) for part in self.group])
+        made_by, keywords = self.arguments
+        if self.alone is None:
+            moved = {name: renamed(key, names) for name, key in keywords["name_map"].items()}
+            keywords = {**keywords, "name_map": moved}
+        return replace(
+            self,
+            params=params,
+            samples=samples,
+            log_probs=log_probs,
+            calls=calls,
+            alone=self.alone and calls[0],
+            group=group,
+            arguments=(made_by, keywords),
+        )
 
     def draw(
         self, dist: Distribution, kind: str, with_log_prob: bool, generator: torch.Generator | None

@@ -72,9 +72,9 @@ class TanhNormal(ActionDistribution):
         self,
         loc: Tensor | float,
         scale: Tensor | float,
+        *,
         low: Tensor | float = -1.0,
         high: Tensor | float = 1.0,
-        *,
         upscale: float = 5.0,
         tanh_loc: bool = False,
         event_dims: int | None = None,
@@ -164,12 +164,12 @@ class TanhNormal(ActionDistribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> TanhNormal:
         """The same distribution over a larger batch; no memory is copied."""
-        shape = Size(batch_shape) + self.event_shape
+        shape, (low, high) = Size(batch_shape) + self.event_shape, self._bounds.given
         return TanhNormal(
             self.loc.expand(shape),
             self.scale.expand(shape),
-            self.low,
-            self.high,
+            low=low,
+            high=high,
             event_dims=len(self._axes),
             validate_args=self._validate_args,
         )

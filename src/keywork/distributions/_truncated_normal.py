@@ -14,6 +14,7 @@ from ._base import HALF, NO_SHAPE, ActionDistribution, require
 from ._bounds import as_bounds
 from ._constraints import Constraint, interval
 from ._location_scale import event_split, location_scale, squeeze_location, sum_event
+from ._noise import of_generator
 from ._truncated_math import Mass, fall_at, hold, mass_of, quantile, scored_quantile
 
 
@@ -64,9 +65,9 @@ class TruncatedNormal(ActionDistribution):
         self,
         loc: Tensor | float,
         scale: Tensor | float,
+        *,
         low: Tensor | float = -1.0,
         high: Tensor | float = 1.0,
-        *,
         upscale: float = 5.0,
         tanh_loc: bool = False,
         event_dims: int | None = None,
@@ -158,12 +159,12 @@ class TruncatedNormal(ActionDistribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> TruncatedNormal:
         """The same distribution over a larger batch; no memory is copied."""
-        shape = Size(batch_shape) + self.event_shape
+        shape, (low, high) = Size(batch_shape) + self.event_shape, self._bounds.given
         return TruncatedNormal(
             self.loc.expand(shape),
             self.scale.expand(shape),
-            self.low,
-            self.high,
+            low=low,
+            high=high,
             event_dims=len(self._axes),
             validate_args=self._validate_args,
         )
@@ -217,5 +218,5 @@ def _uniform(like: Tensor, sample_shape: Sequence[int], generator: torch.Generat
         uniform = torch.rand_like(like, dtype=torch.float64)
     else:
         shape = (*sample_shape, *like.shape)
-        uniform = torch.rand(shape, generator=generator, dtype=torch.float64, device=like.device)
+        uniform = torch.rand(shape, dtype=torch.float64, device=like.device, **of_generator(generator))
     return uniform.clamp_min_(2.0**-54)

@@ -55,6 +55,7 @@ class GymEnv:
         action_spec: of one action.
         reward_spec: of the reward.
         action_key: where `step` looks for the action.
+        clip_actions: as it was given.
         has_gaps: whether a step may be none of an episode, and is masked (see `Transition.valid`): a vector environment
             with next-step autoreset.
 
@@ -92,6 +93,7 @@ class GymEnv:
         self.batch_size = torch.Size([backend.num_envs])
         self.device = None if device is None else torch.device(device)
         self.action_key: Key = ACTION
+        self.clip_actions = clip_actions
         self.has_gaps = backend.masks
         try:
             gate = ActionGate(backend.action_space, backend.num_envs, one_hot=one_hot, clip=clip_actions)

@@ -5,33 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from keywork._errors import Finding
-from keywork._keys import ADVANTAGE, SAMPLE_LOG_PROB, STATE_VALUE, VALUE_TARGET, Key, leaf, listed, nearest
+from keywork._keys import ACTION, Key, listed, nearest
+from keywork.flow._advice import advice_on
+from keywork.flow._dropped import dropped, keeps
 from keywork.flow._graph import Carry, Part
-
-_WRITERS = {
-    ADVANTAGE: "add the estimator that writes it before",
-    VALUE_TARGET: "add the estimator that writes it before",
-    STATE_VALUE: "add the critic that writes it before",
-    SAMPLE_LOG_PROB: "let the actor write it: ProbabilisticActor(..., return_log_prob=True)",
-}
+from keywork.flow._parts import Step
 
 _MOST = 8  # keys that a message lists
 
 
-def findings_of(parts: Sequence[Part], carries: Sequence[Carry]) -> list[Finding]:
+def findings_of(steps: Sequence[Step], carries: Sequence[Carry]) -> list[Finding]:
     """Every read of an entry that nothing before writes and that no step before hands on."""
-    carried = {carry.key for carry in carries}
+    parts = [step.part for step in steps]
     findings: list[Finding] = []
+    there: dict[Key, Part] = {}
+    carried = {carry.key for carry in carries}
     for index, part in enumerate(parts):
-        there = {key: other for other in parts[:index] for key in other.writes}
         missing = [key for key in part.reads if key not in there and key not in carried]
+        lost = {key: found for key in missing if (found := dropped(steps[:index], steps[index], key))}
+        findings += lost.values()
+        missing = [key for key in missing if key not in lost]
         for later in parts[index + 1 :]:
             late = [key for key in missing if key in later.writes]
             if late:
                 findings.append(_too_early(part, late, later))
                 missing = [key for key in missing if key not in late]
-        findings += [_missing(parts[:index], part, key, there) for key in missing]
+        findings += [_missing(parts, index, key, there) for key in missing]
+        there = {key: other for key, other in there.items() if keeps(part, key)} | dict.fromkeys(part.writes, part)
+        carried = {key for key in carried if keeps(part, key)}
     return findings
+
+
+def action_of(parts: Sequence[Part]) -> Key:
+    """What the environment takes, if there is one."""
+    return next((part.reads[0] for part in parts if part.kind == "env" and part.reads), ACTION)
 
 
 def _too_early(part: Part, keys: Sequence[Key], later: Part) -> Finding:
@@ -44,17 +51,17 @@ def _too_early(part: Part, keys: Sequence[Key], later: Part) -> Finding:
     )
 
 
-def _missing(before: Sequence[Part], part: Part, key: Key, there: dict[Key, Part]) -> Finding:
+def _missing(parts: Sequence[Part], index: int, key: Key, there: dict[Key, Part]) -> Finding:
+    part = parts[index]
     problem = f"{part.name} ({part.kind}) reads {key!r}, which nothing before it writes."
     near = nearest(key, there)
-    readers = {k: ", ".join(other.name for other in before if k in other.inputs) or "no one" for k in there}
-    if near is not None:
+    readers = {k: ", ".join(other.name for other in parts[:index] if k in other.inputs) or "no one" for k in there}
+    advice = advice_on(key, there, action_of(parts))
+    if near is not None and advice.kind != "no-next":
         provided = f"{near!r} (written by {there[near].name}, read by {readers[near]})"
         return Finding("missing-key", problem, provided, f"did you mean {near!r}? Rename one of the two.")
     # Those that nobody has read yet are likelier to have been meant.
     ranked = sorted(there, key=lambda k: readers[k] != "no one")
     more = f" and {len(ranked) - _MOST} more" if len(ranked) > _MOST else ""
-    advice = _WRITERS.get(leaf(key), "add the part that writes it before")
-    return Finding(
-        "missing-key", problem, listed(ranked[:_MOST]) + more, f"{advice}, or correct the keys of {part.name}."
-    )
+    provided = listed(ranked[:_MOST]) + more
+    return Finding(advice.kind, problem, provided, f"{advice.fix}, or correct the keys of {part.name}.")

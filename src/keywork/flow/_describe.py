@@ -10,6 +10,7 @@ from torch.nn.parameter import is_lazy
 
 from keywork._keys import ADVANTAGE, NEXT, STATE_ACTION_VALUE, STATE_VALUE, VALUE_TARGET, Key, leaf, path_of
 from keywork.flow._graph import Kind
+from keywork.nets import Chain
 from keywork.nn import Contract, ProbabilisticTensorDictModule, TensorDictModule
 
 
@@ -19,18 +20,28 @@ def name_of(module: Any) -> str:
     >>> name_of(TensorDictModule(nn.Linear(4, 2), "observation", "logits"))
     'Linear'
     """
-    if isinstance(module, ProbabilisticTensorDictModule):
-        return _plain_name(module.distribution_class)
-    if type(module) is TensorDictModule:
-        return _plain_name(module.module)
-    return type(module).__name__
-
-
-def _plain_name(thing: Any) -> str:
+    thing = named_after(module)
     if isinstance(thing, nn.Module):
         return type(thing).__name__
     name = str(getattr(thing, "__name__", type(thing).__name__))
     return "function" if name == "<lambda>" else name
+
+
+def named_after(module: Any) -> Any:
+    """What a key module is named after: the network, function or distribution in it, or itself.
+
+    >>> named_after(TensorDictModule(Chain(nn.Linear(4, 2), nn.Tanh()), "observation", "logits"))
+    Linear(in_features=4, out_features=2, bias=True)
+    """
+    if isinstance(module, ProbabilisticTensorDictModule):
+        return module.distribution_class
+    held = vars(module)
+    if "__wrapped__" in held or "func" in held:  # a function made a key module
+        return held.get("__wrapped__", held.get("func"))
+    thing = module.module if type(module) is TensorDictModule else module
+    while isinstance(thing, Chain) and len(thing):
+        thing = max(thing, key=_count)  # that it is a chain says nothing
+    return thing
 
 
 def kind_of(contract: Contract, action: Key) -> Kind:
@@ -62,9 +73,13 @@ def description_of(module: Any) -> str:
     """
     if not isinstance(module, nn.Module):
         return ""
-    count = sum(parameter.numel() for parameter in module.parameters() if not is_lazy(parameter))
+    count = _count(module)
     facts = [_widths(module.modules()), f"{_short(count)} parameters" if count else ""]
     return ", ".join(fact for fact in facts if fact)
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if not is_lazy(parameter))
 
 
 def _widths(modules: Iterable[nn.Module]) -> str:

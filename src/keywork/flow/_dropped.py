@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keywork._errors import Finding
-from keywork._keys import Key, is_parent, listed
+from keywork._keys import Key, is_parent, listed, next_key
 from keywork.flow._describe import name_of
 from keywork.flow._graph import Part
 from keywork.flow._parts import Step
@@ -22,8 +23,16 @@ def keeps(part: Part, key: Key) -> bool:
     return part.keeps is None or any(key == kept or is_parent(kept, key) for kept in (*part.keeps, *part.writes))
 
 
-def dropped(before: Sequence[Step], part: Part, key: Key) -> Finding | None:
+def dropped(before: Sequence[Step], reading: Step, key: Key) -> Finding | None:
     """The finding where a step before has computed ``key``, and something has dropped it since; else None."""
+    part = reading.part
+    for whole, writer in _hidden(reading.module, next_key(key)):
+        problem = (
+            f"{part.name} ({part.kind}) reads {key!r}, and {next_key(key)!r}, which {name_of(writer)} computes for the "
+            f"following step, is dropped by the selected out_keys of {whole}."
+        )
+        fix = f"keep it: select_out_keys(..., {next_key(key)!r})."
+        return Finding("dropped-key", problem, f"kept: {listed(list(reading.module.out_keys))}", fix)
     reader = f"{part.name} ({part.kind}) reads {key!r}"
     for index in reversed(range(len(before))):
         step = before[index]
@@ -53,4 +62,4 @@ def _hidden(module: Any, key: Key) -> Iterator[tuple[str, Any]]:
 
 
 def _declares(module: TensorDictModuleBase, key: Key) -> bool:
-    return key in module.declared_keys
+    return key in copy.copy(module).reset_out_keys().out_keys

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keywork._errors import ContractError
 from keywork._keys import Key, next_key, unique
-from keywork.flow._carried import unfed_states
-from keywork.flow._check import findings_of
+from keywork.flow._findings import graph_findings, passed_over
 from keywork.flow._graph import Carry, Entry, Graph, Holding, Part
 from keywork.flow._infer import infer
 from keywork.flow._json import to_json
+from keywork.flow._mermaid import mermaid
 from keywork.flow._parts import Step, steps_of
-from keywork.flow._stale import stale_in
+from keywork.flow._reconfigured import renamed_steps, replaced_steps, steps_between
+from keywork.flow._source import source_of
 from keywork.flow._table import rich_table, table
+from keywork.flow._unread import unread_outputs
+from keywork.flow.page import notebook_of, page_of
 from keywork.flow.picture import svg_of
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+_LOG = logging.getLogger("keywork")
 
 
 class Flow:
@@ -55,7 +61,10 @@ class Flow:
     """
 
     def __init__(self, *parts: Any, check: bool = True) -> None:
-        steps = steps_of(parts)
+        self._build(steps_of(parts), check)
+
+    def _build(self, steps: list[Step], check: bool) -> None:
+        self._steps = tuple(steps)
         plain = tuple(step.part for step in steps)
         carries = _carries(plain)
         if all(part.kind not in ("env", "input") for part in plain):
@@ -63,11 +72,14 @@ class Flow:
             steps = [Step(outside), *steps] if outside else steps
             plain = tuple(step.part for step in steps)
             carries = _carries(plain)
-        self.findings = (*findings_of(plain, carries), *unfed_states(steps), *stale_in(steps))
+        trace = infer(steps)
+        self.findings = (*graph_findings(steps, carries), *trace.findings)
         if check and self.findings:
             raise ContractError("Flow", self.findings)
-        holdings, notes = infer(steps)
-        self.graph = Graph(plain, _entries(plain, carries, holdings), carries, tuple(notes))
+        if self.findings:
+            _LOG.warning("Flow(check=False) passes over %s", passed_over(self.findings))
+        notes = (*unread_outputs(plain), *trace.notes)
+        self.graph = Graph(plain, _entries(plain, carries, trace.holdings), carries, notes)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -85,6 +97,59 @@ class Flow:
                 return entry
         raise KeyError(f"{key!r} is no key of this flow; its keys are {[entry.key for entry in self.graph.entries]}.")
 
+    @property
+    def modules(self) -> dict[str, Any]:
+        """The key modules by the names of their parts, in order: ``TensorDictSequential(flow.modules)`` runs them."""
+        return {step.part.name: step.module for step in self._steps if step.module is not None}
+
+    def renamed(self, names: Mapping[Any, Any], *, check: bool = True) -> Flow:
+        """The same pipeline under other keys, checked anew; its modules share their parameters with these.
+
+        ``("next", key)`` goes along with ``key``. What an environment shows is renamed as well, as if it showed that.
+
+        >>> from keywork.nn import TensorDictModule
+        >>> net = TensorDictModule(lambda x: x, ["observation"], ["action"])
+        >>> Flow(net).renamed({"observation": "pixels"})["pixels"].read_by
+        ('function',)
+        """
+        return self._of(renamed_steps(self._steps, names), check)
+
+    def replaced(self, name: str, part: Any, *, check: bool = True) -> Flow:
+        """The same pipeline with another part, or several in a sequential, in the place of one; checked anew.
+
+        >>> from torch import nn
+        >>> from keywork.nn import TensorDictModule
+        >>> net, squash = (TensorDictModule(f, ["observation"], ["action"]) for f in (nn.Linear(4, 2), nn.Tanh()))
+        >>> list(Flow(net).replaced("Linear", squash).modules)
+        ['Tanh']
+        """
+        return self._of(replaced_steps(self._steps, name, part), check)
+
+    def between(self, inputs: Any = None, outputs: Any = None, *, check: bool = True) -> Flow:
+        """The parts on the way from some keys to others, as a pipeline of its own, checked anew.
+
+        Args:
+            inputs: where the way begins; None for the beginning. What its parts read besides is an input, too.
+            outputs: where it ends; None for the end.
+            check: refuse it if it has findings.
+
+        Raises:
+            ContractError: there is no such key, or no way.
+
+        >>> from keywork.nn import TensorDictModule
+        >>> steps = [TensorDictModule(lambda x: x, [key], [key + key]) for key in ("a", "aa", "aaaa")]
+        >>> [entry.key for entry in Flow(*steps).between("aa", "aaaa").entries]
+        ['aa', 'aaaa']
+        """
+        holdings = {entry.key: entry.holds for entry in self.entries}
+        return self._of(steps_between(self._steps, holdings, inputs, outputs), check)
+
+    @classmethod
+    def _of(cls, steps: list[Step], check: bool) -> Flow:
+        flow = cls.__new__(cls)
+        flow._build(steps, check)
+        return flow
+
     def table(self, width: int = 100) -> str:
         """Every key, what it holds, who writes it and who reads it, as aligned text of at most ``width`` columns."""
         return table(self.graph, width)
@@ -96,6 +161,18 @@ class Flow:
     def svg(self) -> str:
         """A picture of the pipeline: an SVG document that follows the viewer's light or dark mode."""
         return svg_of(self.graph)
+
+    def mermaid(self) -> str:
+        """A Mermaid flowchart: text that GitHub and many editors show as a picture."""
+        return mermaid(self.graph)
+
+    def html(self, title: str = "Data flow") -> str:
+        """One page for a browser that loads nothing: picture, searchable keys, table, and the findings on top."""
+        sources = {step.part.name: source_of(step) for step in self._steps}
+        return page_of(self.graph, self.findings, sources, title)
+
+    def _repr_html_(self) -> str:
+        return notebook_of(self.graph)
 
     def to_json(self) -> str:
         """Everything, for other programs; nested keys are lists."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from keywork._keys import Key, unique
 
@@ -25,9 +25,12 @@ class Part:
         optional: keys that it reads if they are there.
         carries: state keys ``k`` whose ``("next", k)`` it writes for its own following step.
         description: a few words more, such as its sizes.
+        keeps: what is still there after it, of all that was there before, such as what a buffer stores (a group such
+            as ``"next"`` stands for all that is in it); None for everything.
+        trains: the parameters that it updates, of an optimiser.
 
-    >>> Part("Adam", "optimiser", reads=("loss_objective",))
-    Part(name='Adam', kind='optimiser', reads=('loss_objective',), writes=(), optional=(), carries=(), description='')
+    >>> Part("Adam", "optimiser", reads=("loss_objective",)).inputs
+    ('loss_objective',)
     """
 
     name: str
@@ -37,6 +40,8 @@ class Part:
     optional: tuple[Key, ...] = ()
     carries: tuple[Key, ...] = ()
     description: str = ""
+    keeps: tuple[Key, ...] | None = None
+    trains: tuple[Any, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def inputs(self) -> tuple[Key, ...]:
@@ -122,6 +127,17 @@ class Graph:
     def streams(self) -> tuple[Stream, ...]:
         """Every version of every entry, in the order in which they are written."""
         return streams_of(self.parts)
+
+    @property
+    def handed_on(self) -> tuple[Stream, ...]:
+        """States of the step before, from the part that takes them up to the parts after it that read them as well."""
+        written = {key for part in self.parts for key in part.writes}
+        kept = {carry.key: carry.target for carry in self.carries if carry.key not in written}
+        later = {
+            key: tuple(i for i, part in enumerate(self.parts) if i > first and key in part.inputs)
+            for key, first in kept.items()
+        }
+        return tuple(Stream(key, kept[key], readers) for key, readers in later.items() if readers)
 
 
 def streams_of(parts: Sequence[Part]) -> tuple[Stream, ...]:

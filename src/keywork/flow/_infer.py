@@ -6,23 +6,28 @@ Either way it is a copy that runs, without gradients, and all random state is af
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from math import prod
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from keywork._errors import Finding
 from keywork._keys import Key
 from keywork.flow._carried import carried_specs
 from keywork.flow._domain import declared_spec, domain_of_support
 from keywork.flow._graph import Holding
+from keywork.flow._misfit import misfit_of
+from keywork.flow._misfit_action import misfits_of_action
+from keywork.flow._misfit_rows import mixed_rows, mixing_layers
 from keywork.flow._parts import Step
 from keywork.flow._rehearsal import Event, Rehearsal
 from keywork.flow._trace import Given, Trace, Trial
-from keywork.flow._trial import CANNOT_RUN, Failure, Outcome, device_of, run_on, run_on_fakes
-from keywork.specs import Spec, TensorSpec
+from keywork.flow._trial import CANNOT_RUN, Blank, Failure, Outcome, device_of, run_on, run_on_fakes
+from keywork.specs import Categorical, Spec, TensorSpec
 
 _SIZES = (5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
 
@@ -37,116 +42,178 @@ class Inference:
     Attributes:
         trials: of the steps so far.
         there: what every entry holds by now.
+        findings: what cannot work.
+        notes: what could not be found out, and why.
     """
 
     def __init__(self, batch: tuple[int, int], num_envs: int | None = None) -> None:
         self.batch = batch
         self.trials: list[Trial] = []
         self.there: dict[Key, Given] = {}
-        self._known: dict[Key, Tensor] = {}  # on the meta device: a shape and a type, no values
-        self._unknown: set[Key] = set()
+        self.findings: list[Finding] = []
+        self.notes: list[str] = []
+        self._unknown: set[Key] = set()  # written, but nobody knows what
         self._origins: dict[Key, int] = {}
         self._events: list[Event] = []
-        rows = [(prod(batch),), batch, (), *([(num_envs,)] if num_envs else [])]
+        self._collects = num_envs is not None
+        # Collectors have one batch dimension, and as many rows as environments; without one, there may be none at all.
+        rows = [(prod(batch),), batch, (num_envs,) if num_envs else ()]
         self._rehearsals = [Rehearsal(batch) for batch in rows]
 
     def run(self, index: int, step: Step) -> None:
-        """Learn what one step writes."""
+        """Learn what one step writes, and what is wrong with it."""
         given = {key: self.there[key] for key in step.part.inputs if key in self.there}
-        seen = dict(self.there)
-        outcome, failures, reason, on_fakes = Outcome({}, {}), tuple[Failure, ...](), "", None
+        trial, outcome = Trial(index, step, given, dict(self.there)), Outcome({}, {})
         if step.module is not None and not self._lacks(step):
-            outcome, failures, reason, on_fakes = self._tried(step)
+            outcome, failures, on_fakes = self._tried(step)
+            trial = replace(trial, failures=failures, on_fakes=on_fakes)
+            outcome = self._judged(trial, outcome)
+            if self._collects and not trial.failures and mixing_layers(step):
+                self.findings += mixed_rows(trial, self._alone())
+        elif step.env is not None:
+            self.findings += misfits_of_action(trial, self._rehearsed(step.env.action_key))
         self._events.append(step)
         for key in step.part.writes:
-            for held in (self._known, self.there):
-                held.pop(key, None)
+            self.there.pop(key, None)
             self._unknown.add(key)
             self._origins[key] = step.origin
             if key in step.specs:
                 self.provide(key, step.specs[key], step.part.name)
             elif key in outcome.outputs:
                 self._write(key, outcome, step)
-        wrote = {key: self.there[key] for key in step.part.writes if key in self.there}
-        self.trials.append(Trial(index, step, given, wrote, failures, reason, on_fakes, seen))
-        for key, spec in step.specs.items():
-            held = self.there.get(key)
-            if held is not None and not held.holds.domain:
-                # Nobody has said which values there are, so they are those that the environment takes.
-                old = held.holds
-                self.there[key] = Given(
-                    Holding(old.shape, old.dtype, spec.domain, old.batched), held.writer, held.device
-                )
+        self._lend_domains(step)
+        self.trials.append(replace(trial, wrote={k: self.there[k] for k in step.part.writes if k in self.there}))
 
     def provide(self, key: Key, spec: TensorSpec, writer: str) -> None:
         """An entry that holds what a spec says."""
-        self._known[key] = torch.empty((*self.batch, *spec.shape), dtype=spec.dtype, device="meta")
         self._unknown.discard(key)
-        holding = Holding(tuple(spec.shape), name_of(spec.dtype), spec.domain)
-        self.there[key] = Given(holding, writer, spec.device, spec)
+        self._origins.pop(key, None)
+        self.there[key] = Given(
+            Holding(tuple(spec.shape), name_of(spec.dtype), spec.domain), writer, spec.dtype, spec.device, spec
+        )
         self._events.append((key, spec))
 
-    def rehearsed(self, key: Key) -> Iterator[Tensor]:
-        """The values of an entry where there is one batch dimension, as a collector has it."""
+    def _write(self, key: Key, outcome: Outcome, step: Step) -> None:
+        value, support = outcome.outputs[key], outcome.supports.get(key)
+        shape = tuple(value.shape)
+        batched = shape[: len(self.batch)] == self.batch
+        spec = declared_spec(step.module, key) or self._counted(step, key, value)
+        domain = spec.domain if spec is not None else domain_of_support(support, value) if support is not None else ""
+        holding = Holding(shape[len(self.batch) :] if batched else shape, name_of(value.dtype), domain, batched)
+        self._unknown.discard(key)
+        self.there[key] = Given(
+            holding, step.part.name, value.dtype, value.device, spec if spec is not None else support
+        )
+
+    def _counted(self, step: Step, key: Key, value: Tensor) -> Spec | None:
+        """Of an index that says which of some values is the best: there are as many as values."""
+        values = self.there.get(getattr(step.module, "action_value_key", key))
+        is_index = key == getattr(step.module, "action_key", None) and value.shape == self.batch
+        if values is None or not is_index or value.dtype is not torch.int64 or len(values.shape) != 1:
+            return None
+        return Categorical(values.shape[0])
+
+    def _lend_domains(self, step: Step) -> None:
+        """Where nobody has said which values there are, they are those that the environment takes."""
+        for key, spec in step.specs.items():
+            held = self.there.get(key)
+            if held is not None and not held.holds.domain:
+                self.there[key] = replace(held, holds=replace(held.holds, domain=spec.domain))
+
+    def _lacks(self, step: Step) -> bool:
+        unread = any(key not in self.there for key in step.part.reads)
+        return unread or any(key in self._unknown for key in step.part.optional)
+
+    def _tried(self, step: Step) -> tuple[Outcome, tuple[Failure, ...], type[Exception] | None]:
+        """What a step writes; if it fails on any values, how. Tensors without values are not asked for their types."""
+        inputs, on_fakes = self._inputs(step), None
+        try:
+            outcome, doubtful = run_on_fakes(step.module, inputs, self.batch)
+            if not doubtful:
+                return outcome, (), None
+        except CANNOT_RUN as error:
+            outcome, on_fakes = Outcome({}, {}), type(error)
+        zeros = run_on(step.module, {key: blank.zeros() for key, blank in inputs.items()}, self.batch)
+        if isinstance(zeros, Outcome):
+            return (zeros if on_fakes else outcome), (), on_fakes
+        failures = []
+        for rehearsal in self._rehearsals:
+            rehearsal.upto(self._events)
+            attempt = rehearsal.attempt(step)
+            if isinstance(attempt, Outcome):
+                return (_rebatched(attempt, rehearsal.batch, self.batch) if on_fakes else outcome), (), on_fakes
+            failures += [] if attempt is None else [attempt]
+        return outcome, tuple(failures or [zeros]), on_fakes
+
+    def _judged(self, trial: Trial, outcome: Outcome) -> Outcome:
+        if not trial.failures:
+            return outcome
+        finding = misfit_of(trial)
+        if finding is not None:
+            self.findings.append(finding)
+            return Outcome({}, {})
+        if trial.on_fakes is not None:
+            error = trial.failures[-1].error
+            reason = next(iter(str(error).splitlines()), "")
+            self.notes.append(f"what {trial.step.part.name} writes is not known: {type(error).__name__}: {reason}")
+        return outcome
+
+    def _inputs(self, step: Step) -> dict[Key, Blank]:
+        """What comes from another thing is brought to where this one computes; what is from the same one is not."""
+        inputs, there = {}, device_of(step.module)
+        for key in step.module.in_keys:
+            if key in self.there:
+                given = self.there[key]
+                shape = (*self.batch, *given.shape) if given.holds.batched else given.shape
+                here = given.device if self._origins.get(key, -1) == step.origin else there
+                inputs[key] = Blank(shape, given.dtype, here)
+        return inputs
+
+    def _rehearsed(self, key: Key) -> Iterator[tuple[int, Tensor]]:
+        """How many rows there are, and the values of an entry then, where a batch has one dimension as collectors'."""
         for rehearsal in self._rehearsals:
             if len(rehearsal.batch) == 1:
                 rehearsal.upto(self._events)
                 if key in rehearsal.values:
-                    yield rehearsal.values[key]
+                    yield rehearsal.batch[0], rehearsal.values[key]
 
-    def _write(self, key: Key, outcome: Outcome, step: Step) -> None:
-        value, spec, support = outcome.outputs[key], declared_spec(step.module, key), outcome.supports.get(key)
-        shape, dtype = tuple(value.shape), name_of(value.dtype)
-        domain = spec.domain if isinstance(spec, Spec) else domain_of_support(support, value) if support else ""
-        self._known[key] = torch.empty(value.shape, dtype=value.dtype, device="meta")
-        self._unknown.discard(key)
-        batched = shape[: len(self.batch)] == self.batch
-        holding = Holding(shape[len(self.batch) :] if batched else shape, dtype, domain, batched)
-        self.there[key] = Given(holding, step.part.name, value.device, spec or support)
-
-    def _lacks(self, step: Step) -> bool:
-        unread = any(key not in self._known for key in step.part.reads)
-        return unread or any(key in self._unknown for key in step.part.optional)
-
-    def _tried(self, step: Step) -> tuple[Outcome, tuple[Failure, ...], str, type[Exception] | None]:
-        inputs, on_fakes = self._inputs(step), None
-        try:
-            outcome = run_on_fakes(step.module, inputs, self.batch)
-            if not _mixes_types(step.module, inputs):
-                return outcome, (), "", None
-        except CANNOT_RUN as error:
-            outcome, on_fakes = Outcome({}, {}), type(error)
-        zeros = run_on(step.module, {k: torch.zeros_like(v) for k, v in inputs.items()}, self.batch)
-        if isinstance(zeros, Outcome):
-            return (zeros if on_fakes else outcome), (), "", on_fakes
-        attempts = []
-        for rehearsal in self._rehearsals:
-            rehearsal.upto(self._events)
-            attempts.append(rehearsal.attempt(step))
-            if isinstance(attempts[-1], Outcome):
-                ran = _rebatched(attempts[-1], rehearsal.batch, self.batch)
-                return (ran if on_fakes else outcome), (), "", on_fakes
-        failures = tuple(attempt for attempt in attempts if isinstance(attempt, Failure))
-        error = failures[-1].error if failures else zeros.error
-        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
-        return outcome, failures, reason if on_fakes else "", on_fakes
-
-    def _inputs(self, step: Step) -> dict[Key, Tensor]:
-        """Shapes and types, and where they are: what comes from another part is brought to where this one computes."""
-        inputs, there = {}, device_of(step.module)
-        for key in step.module.in_keys:
-            if key in self._known:
-                here = self.there[key].device if self._origins.get(key) == step.origin else there
-                inputs[key] = torch.empty_like(self._known[key], device=here) if here.type == "meta" else _Unmade.of(self._known[key], here)
-        return inputs
+    def _alone(self) -> Rehearsal:
+        """As a collector runs a policy: with one batch dimension."""
+        self._rehearsals[0].upto(self._events)
+        return self._rehearsals[0]
 
 
 def infer(steps: Sequence[Step]) -> Trace:
     """Try every step once."""
-    inference = Inference(_batch_for(steps), next((step.env.num_envs for step in steps if step.env), None))
+    envs = [step.env for step in steps if step.env is not None]
+    inference = Inference(_batch_for(steps), getattr(envs[0], "num_envs", None) if envs else None)
     for index, step in enumerate(steps):
         for key, spec in carried_specs(step):
             if spec is not None:
-                inference.provide(key, spec, step.part.name)  # the collector feeds it
+                inference.provide(key, spec, f"{step.part.name}, step before")  # the collector feeds it
         inference.run(index, step)
-    return Trace(tuple(inference.trials), {key: given.holds for key, given in inference.there.items()})
+    holdings = {key: given.holds for key, given in inference.there.items()}
+    return Trace(tuple(inference.trials), holdings, tuple(inference.findings), tuple(inference.notes))
+
+
+def _batch_for(steps: Sequence[Step]) -> tuple[int, int]:
+    """Sizes that no entry and no parameter has, so that a batch dimension is not taken for another one."""
+    taken = {size for step in steps for spec in step.specs.values() for size in spec.shape}
+    for step in steps:
+        if isinstance(step.module, nn.Module):
+            taken.update(n for p in step.module.parameters() if not is_lazy(p) for n in p.shape)
+    return next((pair for pair in pairwise(_SIZES) if not taken & {*pair, prod(pair)}), (41, 43))
+
+
+def _rebatched(outcome: Outcome, batch: tuple[int, ...], wanted: tuple[int, ...]) -> Outcome:
+    """The same outputs, as they would be with other batch dimensions: of their values none is of use."""
+    outputs = {
+        key: value.new_empty((*wanted, *value.shape[len(batch) :])) if value.shape[: len(batch)] == batch else value
+        for key, value in outcome.outputs.items()
+    }
+    return Outcome(outputs, outcome.supports)
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """``float32`` for ``torch.float32``."""
+    return str(dtype).removeprefix("torch.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 from keywork._keys import Key, path_of
 from keywork.flow._graph import Graph, Kind
@@ -22,6 +23,9 @@ _COLOURS: dict[Kind, tuple[str, str]] = {
     "module": ("#e7ebf1", "#5b6b82"),
 }
 _INK = "#17202e"
+# All but these: what no Markdown and no grammar gives a meaning. An underscore has one at the end of a word, a full
+# stop after the number that a list begins with, a hyphen at the beginning of a line.
+_SPECIAL = re.compile(r"[^\w\s.,:/()→-]|(?<![^\W_])_|_(?![^\W_])|(?<=\d)\.(?=\s)|^-|[^\S ]|(?<![^ ]) |[\x00-\x1f]")
 
 
 def mermaid(graph: Graph) -> str:
@@ -34,20 +38,23 @@ def _lines(graph: Graph) -> Iterator[str]:
     for index, part in enumerate(graph.parts):
         words = f"<br>{_escaped(part.description)}" if part.description else ""
         yield f'  p{index}["{_escaped(part.name)}{words}"]:::{part.kind}'
-    hands: dict[tuple[int, int], list[Key]] = {}
-    for stream in graph.streams:
-        for reader in stream.readers:
-            hands.setdefault((stream.writer, reader), []).append(stream.key)
-    for (writer, reader), keys in hands.items():
+    for (writer, reader), keys in _bundled((s.key, s.writer, r) for s in graph.streams for r in s.readers):
         yield f'  p{writer} -->|"{_label(keys)}"| p{reader}'
-    back: dict[tuple[int, int], list[Key]] = {}
-    for carry in graph.carries:
-        back.setdefault((carry.source, carry.target), []).append(carry.key)
-    for (source, target), keys in back.items():
+    for (first, reader), keys in _bundled((s.key, s.writer, r) for s in graph.handed_on for r in s.readers):
+        yield f'  p{first} -.->|"{_label(keys)}"| p{reader}'
+    for (source, target), keys in _bundled((c.key, c.source, c.target) for c in graph.carries):
         yield f'  p{source} -.->|"next step: {_label(keys)}"| p{target}'
     for kind in dict.fromkeys(part.kind for part in graph.parts):
         fill, border = _COLOURS[kind]
         yield f"  classDef {kind} fill:{fill},stroke:{border},color:{_INK}"
+
+
+def _bundled(lines: Iterable[tuple[Key, int, int]]) -> Iterable[tuple[tuple[int, int], list[Key]]]:
+    """The keys that go the same way, together."""
+    bundles: dict[tuple[int, int], list[Key]] = {}
+    for key, start, end in lines:
+        bundles.setdefault((start, end), []).append(key)
+    return bundles.items()
 
 
 def _label(keys: Sequence[Key]) -> str:
@@ -58,5 +65,9 @@ def _escaped(text: str) -> str:
     """Letters, digits and a few harmless characters as they are, all others by their number (``#34;``).
 
     Mermaid reads Markdown and HTML in its labels, and ends them at a quote; to a number it does nothing.
+
+    >>> _escaped('my_key, "x"')
+    'my_key, #34;x#34;'
     """
-    return "".join(c if c.isalnum() or c in " .-/" or ord(c) > 127 and c.isprintable() else f"#{ord(c)};" for c in text)
+    blank = "#160;"  # a label must not be empty
+    return _SPECIAL.sub(lambda found: f"#{ord(found[0])};", text) if text.strip() else blank

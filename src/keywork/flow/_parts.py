@@ -55,7 +55,8 @@ def steps_of(parts: Sequence[Any]) -> list[Step]:
         group = _group(thing, action, [step for group in groups for step in group])
         groups.append([replace(step, origin=origin) for step in group])
     if envs:
-        groups.insert(_place_of_the_step(groups, action), [_env_step(envs[0])])
+        place = _place_of_the_step(groups, action)
+        groups.insert(place, [_env_step(envs[0], acts=_nobody_acts(groups))])
     steps = [step for group in groups for step in group]
     names = unique_names(step.part.name for step in steps)
     return [replace(step, part=replace(step.part, name=name)) for step, name in zip(steps, names, strict=True)]
@@ -79,7 +80,9 @@ def _group(thing: Any, action: Key, before: Sequence[Step]) -> list[Step]:
         return [Step(thing)]
     if isinstance(thing, Optimizer):
         losses = [key for step in before if step.part.kind == "loss" for key in step.part.writes if _is_loss(key)]
-        return [Step(Part(type(thing).__name__, "optimiser", reads=tuple(losses), description=_rate_of(thing)))]
+        trains = tuple(parameter for group in thing.param_groups for parameter in group["params"])
+        part = Part(type(thing).__name__, "optimiser", tuple(losses), description=_rate_of(thing), trains=trains)
+        return [Step(part)]
     if isinstance(thing, Composite | Mapping):
         specs = dict(Composite(dict(thing.items())).items())
         return [Step(Part("inputs", "input", writes=tuple(specs)), specs=specs)]
@@ -95,10 +98,19 @@ def _env_root(env: Any) -> Step:
     return Step(Part(_env_name(env), "env", writes=tuple(specs), description=description), specs=specs)
 
 
-def _env_step(env: Any) -> Step:
+def _env_step(env: Any, acts: bool) -> Step:
+    """What an action leads to; the environment ``acts`` itself, at random, where no part is there to do it."""
     specs = {key: spec for key, spec in env.specs.items() if path_of(key)[0] == NEXT}
     part = Part(f"{_env_name(env)} step", "env", reads=(env.action_key,), writes=tuple(specs))
+    if acts:
+        part = replace(part, reads=(), writes=(env.action_key, *specs), description="random actions")
     return Step(part, specs={**specs, env.action_key: env.action_spec}, env=env)
+
+
+def _nobody_acts(groups: Sequence[Sequence[Step]]) -> bool:
+    """Whether a pipeline has nothing that acts or seems meant to, such as one that only looks at values."""
+    quiet = ("env", "input", "value", "estimator", "collector", "buffer", "loss", "optimiser")
+    return all(step.part.kind in quiet for group in groups for step in group)
 
 
 def _env_name(env: Any) -> str:
@@ -106,14 +118,19 @@ def _env_name(env: Any) -> str:
 
 
 def _place_of_the_step(groups: Sequence[Sequence[Step]], action: Key) -> int:
-    """Where the environment takes its step: after all that writes the action, or before the first look ahead."""
-    acting = [i for i, group in enumerate(groups) if any(action in step.part.writes for step in group)]
+    """Where the environment takes its step: after all that writes the action, or before the first look ahead.
+
+    What comes after a collector or a buffer acts no more: it computes actions to learn from.
+    """
+    stored = (i for i, group in enumerate(groups) if group and group[0].part.kind in ("collector", "buffer"))
+    end = next(stored, len(groups))
+    acting = [i for i, group in enumerate(groups[:end]) if any(action in step.part.writes for step in group)]
     if acting:
         return acting[-1] + 1
     looking = [
         i for i, group in enumerate(groups) if any(path_of(k)[0] == NEXT for step in group for k in step.part.inputs)
     ]
-    return looking[0] if looking else len(groups)
+    return min([end, *looking])
 
 
 def _module_steps(module: Any, action: Key, name: str = "") -> Iterator[Step]:

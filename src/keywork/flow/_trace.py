@@ -1,13 +1,14 @@
-"""What happened when a pipeline was tried without data: for every step what it was given, what it wrote, how it failed."""
+"""What happened when a pipeline was tried: for every step what it was given, what it wrote, and how it failed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from keywork._errors import Finding
 from keywork._keys import Key
 from keywork.flow._graph import Holding
 from keywork.flow._parts import Step
@@ -21,17 +22,25 @@ class Given:
     Attributes:
         holds: its shape, dtype and domain.
         writer: who had written it.
+        dtype: its type, as torch has it.
         device: where it was.
         reach: the spec or the support that says which values it takes; None where nobody does.
     """
 
     holds: Holding
     writer: str
+    dtype: torch.dtype
     device: torch.device
     reach: Any = None
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Without batch dimensions."""
+        return self.holds.shape or ()
+
     def __str__(self) -> str:
-        return f"{self.holds.dtype}{self.holds.shape_text} (written by {self.writer})"
+        space = "" if self.holds.batched else " "
+        return f"{self.holds.dtype}{space}{self.holds.shape_text} (written by {self.writer})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +51,19 @@ class Trial:
         index: which part of the flow it is.
         step: the step.
         given: every entry that it reads, as far as it was known.
+        seen: all that was there when it ran, whether it reads it or not.
         wrote: every entry that it wrote, as far as that is known.
         failures: how it failed on values that the specs allow, one for each kind of batch; empty if it ran on any.
-        reason: where nothing is known of what it wrote, why not; empty otherwise.
         on_fakes: the type of what it raised on tensors without values; None if it ran on them.
-        seen: what was there for it to read, whether it read it or not.
     """
 
     index: int
     step: Step
     given: Mapping[Key, Given]
-    wrote: Mapping[Key, Given]
+    seen: Mapping[Key, Given]
+    wrote: Mapping[Key, Given] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
-    reason: str = ""
     on_fakes: type[Exception] | None = None
-    seen: Mapping[Key, Given] | None = None
 
     @property
     def place(self) -> str:
@@ -71,7 +78,16 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The trials of all steps, in order, and what every entry holds in the end."""
+    """What came of trying a pipeline.
+
+    Attributes:
+        trials: of all steps, in order.
+        holdings: what every entry holds in the end.
+        findings: what cannot work.
+        notes: what could not be found out, and why.
+    """
 
     trials: tuple[Trial, ...]
     holdings: Mapping[Key, Holding]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 
 from keywork._keys import Key
 from keywork.flow._domain import supports_drawn
-from keywork.nn import ExplorationType, TensorDictModuleBase, set_exploration_type
+from keywork.nn import ExplorationType, TensorDictModule, TensorDictModuleBase, set_exploration_type
 
 # Whatever a module of anybody's may raise where it meets tensors without values, or zeros.
 CANNOT_RUN = (
@@ -27,6 +27,22 @@ CANNOT_RUN = (
 )
 
 _REPORTS = logging.getLogger("torch._subclasses.fake_tensor")
+
+
+class Blank(NamedTuple):
+    """A tensor to be: all but its values."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+
+    def empty(self) -> Tensor:
+        """The tensor with any values."""
+        return torch.empty(self.shape, dtype=self.dtype, device=self.device)
+
+    def zeros(self) -> Tensor:
+        """The tensor with zeros."""
+        return torch.zeros(self.shape, dtype=self.dtype, device=self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +71,20 @@ class Failure:
     arguments: tuple[Any, ...] = ()
 
 
-def run_on_fakes(module: Any, inputs: Mapping[Key, Tensor], batch: tuple[int, ...]) -> Outcome:
-    """On tensors that have a shape and no values."""
+def run_on_fakes(module: Any, inputs: Mapping[Key, Blank], batch: tuple[int, ...]) -> tuple[Outcome, bool]:
+    """On tensors that have a shape and no values; also whether types met that need not go together.
+
+    Many operations do not look at types where there are no values, so that only a run on values shows what becomes
+    of these.
+    """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with FakeCopyMode(mode):
         trial = copy.deepcopy(module, _own_generators(module))
+    watched = _watched(trial) if _mixes_types(module, inputs) else None
     with kept_randomness(), _quiet(), mode:
-        fakes = {k: torch.empty(v.shape, dtype=v.dtype, device=v.device) for k, v in inputs.items()}
-        return _outcome(trial, fakes, batch)
+        outcome = _outcome(trial, {key: blank.empty() for key, blank in inputs.items()}, batch)
+    # A function has no layers that could be watched.
+    return outcome, watched is not None and (any(watched) or (not watched and type(module) is TensorDictModule))
 
 
 def run_on(module: Any, inputs: Mapping[Key, Tensor], batch: tuple[int, ...]) -> Outcome | Failure:
@@ -71,7 +93,7 @@ def run_on(module: Any, inputs: Mapping[Key, Tensor], batch: tuple[int, ...]) ->
     trial = copy.deepcopy(module, _own_generators(module))
     for part in trial.modules():
         if not isinstance(part, TensorDictModuleBase):  # those call each other without hooks, or lose that by them
-            part.register_forward_pre_hook(lambda *call: running.append(call))
+            part.register_forward_pre_hook(lambda *call: running.append(call), prepend=True)
             part.register_forward_hook(lambda *call: running.pop() and None)
     with kept_randomness():
         torch.manual_seed(0)
@@ -108,6 +130,25 @@ def _outcome(module: Any, inputs: dict[Key, Tensor], batch: tuple[int, ...]) -> 
             td: Any = module(TensorDict(inputs, batch_size=batch))
             outputs = {key: td.get(key, None) for key in module.out_keys}
     return Outcome({key: value for key, value in outputs.items() if isinstance(value, Tensor)}, supports)
+
+
+def _mixes_types(module: Any, inputs: Mapping[Key, Blank]) -> bool:
+    own = {p.dtype for p in module.parameters() if p.is_floating_point()} or {torch.get_default_dtype()}
+    return len(own) > 1 or any(blank.dtype not in own for blank in inputs.values())
+
+
+def _watched(trial: nn.Module) -> list[bool]:
+    """Fills with one entry for each call of a layer: whether its input is of another type than it computes in."""
+    calls: list[bool] = []
+
+    def note(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
+        own = {p.dtype for p in layer.parameters(recurse=False)} or {torch.get_default_dtype()}
+        calls.append(any(isinstance(value, Tensor) and value.dtype not in own for value in arguments))
+
+    for part in trial.modules():
+        if not isinstance(part, TensorDictModuleBase) and not any(part.children()):
+            part.register_forward_pre_hook(note)
+    return calls
 
 
 @contextmanager

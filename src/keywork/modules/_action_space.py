@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keywork._errors import SpecError, UsageError
+from keywork._keys import Key
 from keywork.modules._choices import Bits, Choices, OneHotOf, OneOf
+from keywork.modules._exploration import leaf_spec
 from keywork.modules._refusal import refusal
 from keywork.modules._several_of import SeveralOf
 from keywork.specs import Categorical, MultiBinary, MultiDiscrete, OneHot, Spec
@@ -79,6 +81,32 @@ def choices_named(owner: str, name: str, var_nums: int | Sequence[int] | None = 
     return Bits(owner) if known == "binary" else OneOf(owner, None)
 
 
-def form_of(owner: str, action_space: Any, spec: Spec | None, var_nums: Any = None) -> Choices:
-    """The form of the actions of a spec, or else of a named action space."""
-    return choices_named(owner, action_space, var_nums) if spec is None else choices_of(owner, spec)
+def form_of(owner: str, given: Mapping[str, Any], key: Key, var_nums: Any = None) -> tuple[Spec | None, Choices]:
+    """The spec of the actions, if there is one, and their form.
+
+    Args:
+        owner: whose actions these are.
+        given: under each of its names the spec that was given, or None; ``"action_space"`` may be that of a space.
+        key: of the action.
+        var_nums: see :func:`choices_named`.
+
+    Raises:
+        UsageError: not exactly one was given, or a name that is none.
+        SpecError: the actions are not discrete.
+    """
+    there = [name for name, value in given.items() if value is not None]
+    if len(there) != 1:
+        problem = "its actions are given more than once" if there else "nobody has said what its actions are"
+        raise refusal(
+            UsageError,
+            f"{owner} cannot be built: {problem}.",
+            where=", ".join(given),
+            expected="one of them",
+            got=", ".join(there) or "none",
+            fix="spec=env.action_spec, or action_space='categorical'",
+        )
+    described = given[there[0]]
+    if there == ["action_space"] and isinstance(described, str):
+        return None, choices_named(owner, described, var_nums)
+    spec = leaf_spec(owner, described, key)
+    return spec, choices_of(owner, spec)

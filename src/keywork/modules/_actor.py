@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Self, Unpack
 
 from torch.distributions import Distribution
 
-from keywork._errors import Finding
-from keywork._keys import ACTION, OBSERVATION, as_keys, listed
+from keywork._errors import ContractError, Finding
+from keywork._keys import ACTION, OBSERVATION, as_keys
 from keywork.distributions import Delta, DrawOptions
+from keywork.modules._actor_findings import example_group, unfed_findings
 from keywork.modules._actor_setup import head_arguments, projections_of
 from keywork.modules._from_spec import policy_parts
 from keywork.modules._from_spec_network import NetworkConfig
+from keywork.modules._refusal import without_external
 from keywork.nn import (
     ProbabilisticTensorDictModule,
     ProbabilisticTensorDictSequential,
@@ -38,10 +41,13 @@ class Actor(TensorDictModule):
     torch.Size([2, 1])
     """
 
+    _keyed = ("spec",)
+
     def __init__(
-        self, module: Callable[..., Any], in_keys: Any = OBSERVATION, out_keys: Any = ACTION, *, spec: Any = None
+        self, module: Callable[..., Any], in_keys: Any = None, out_keys: Any = None, *, spec: Any = None
     ) -> None:
-        super().__init__(module, in_keys, out_keys)
+        reads, writes = OBSERVATION if in_keys is None else in_keys, ACTION if out_keys is None else out_keys
+        super().__init__(module, reads, writes)
         self.spec: Spec | None = None if spec is None else as_spec(spec)
 
     def dist_of(self, *inputs: Any) -> Distribution:
@@ -80,7 +86,7 @@ class ProbabilisticActor(ProbabilisticTensorDictSequential):
 
     Raises:
         ContractError: the module does not write what the distribution needs, or reads what is not there; the spec
-            lacks an action, or is asked for and not given.
+            lacks an action, is not of what the distribution draws, or is asked for and not given.
 
     >>> import torch
     >>> from keywork.distributions import Categorical, TanhNormal
@@ -103,6 +109,8 @@ class ProbabilisticActor(ProbabilisticTensorDictSequential):
     ([('car', 'steer'), ('car', 'gear')], [('car', 'steer_log_prob'), ('car', 'gear_log_prob')])
     """
 
+    _keyed = ("spec",)
+
     def __init__(
         self,
         module: Any,
@@ -123,7 +131,10 @@ class ProbabilisticActor(ProbabilisticTensorDictSequential):
         if safe:
             projections = projections_of(owner, action_spec, as_keys(arguments["out_keys"] or ()))
             options["project"] = {**projections, **(options.get("project") or {})}
-        head = ProbabilisticTensorDictModule(**arguments, return_log_prob=return_log_prob, **options)
+        try:
+            head = ProbabilisticTensorDictModule(**arguments, return_log_prob=return_log_prob, **options)
+        except ContractError as error:
+            raise ContractError(owner, error.findings) from None
         super().__init__(*before, head)
         self.spec: Spec | None = action_spec
 
@@ -199,10 +210,10 @@ class ProbabilisticActor(ProbabilisticTensorDictSequential):
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
         """The findings of every chain, and a distribution that takes nothing of what the networks write."""
         *before, head = steps.values()
-        written = [key for step in before for key in step.out_keys]
-        found = super().findings(steps)
-        if not found and not set(head.in_keys) & set(written):
-            problem = f"the distribution reads {listed(head.in_keys)}, none of which the module writes."
-            fix = f"name what the module writes: out_keys={head.in_keys}, or in_keys={{'argument': key}}."
-            found = [Finding("unfed-distribution", problem, f"the module writes {listed(written)}", fix)]
-        return found
+        found = without_external(super().findings(steps))
+        if not isinstance(head, ProbabilisticTensorDictModule):
+            return found
+        elsewhere = example_group(head)
+        if elsewhere:
+            return [replace(each, fix=elsewhere) if each.kind == "leaf-as-parent" else each for each in found]
+        return found or unfed_findings(head, [key for step in before for key in step.out_keys])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from keywork._errors import Finding
+from keywork.modules._refusal import without_external
+from keywork.modules._trunk import trunk_findings
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase, TensorDictSequential
 
 
@@ -23,6 +27,10 @@ class ActorCriticWrapper(TensorDictSequential):
 
     def __init__(self, policy_operator: TensorDictModuleBase, value_operator: TensorDictModuleBase) -> None:
         super().__init__(policy_operator, value_operator)
+
+    def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
+        """The findings of every chain."""
+        return without_external(super().findings(steps))
 
     def get_policy_operator(self) -> Any:
         """The actor."""
@@ -60,6 +68,10 @@ class ActorValueOperator(TensorDictSequential):
         value_operator: TensorDictModuleBase,
     ) -> None:
         super().__init__(common_operator, policy_operator, value_operator)
+
+    def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
+        """The findings of every chain, and the keys of heads that are nearly one of the trunk's."""
+        return trunk_findings(steps, super().findings(steps))
 
     def get_policy_operator(self) -> Any:
         """Trunk and actor, of the same parameters; it has a distribution if the actor's head has one."""

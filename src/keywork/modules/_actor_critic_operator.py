@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from keywork._errors import Finding
+from keywork.modules._trunk import trunk_findings
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase, TensorDictSequential
 
 
@@ -38,6 +41,10 @@ class ActorCriticOperator(TensorDictSequential):
         value_operator: TensorDictModuleBase,
     ) -> None:
         super().__init__(common_operator, policy_operator, value_operator)
+
+    def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
+        """The findings of every chain, and the keys of heads that are nearly one of the trunk's."""
+        return trunk_findings(steps, super().findings(steps))
 
     def get_critic_operator(self) -> ActorCriticOperator:
         """All three: the value of the action that the actor takes, for the actor to learn from."""

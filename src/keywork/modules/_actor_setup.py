@@ -12,6 +12,7 @@ import torch
 from keywork._errors import ContractError, Finding
 from keywork._keys import ACTION, Key, as_keys, is_parent, listed, nearest
 from keywork.distributions import actions_of, arguments_of, is_several, owner_of
+from keywork.modules._actor_findings import spec_findings
 from keywork.specs import Bounded, Composite, Spec
 
 
@@ -36,7 +37,7 @@ def head_arguments(
         before: the networks.
 
     Raises:
-        ContractError: the spec has several entries, and not those of the actions.
+        ContractError: the spec has several entries, and not those of the actions; or it is not of such actions.
     """
     (in_keys, out_keys), (made_by, keywords) = keys, distribution
     if out_keys is None and not is_several(made_by):
@@ -50,6 +51,9 @@ def head_arguments(
     if spec is None:
         return given
     specs = specs_of(owner, spec, [part.key for part in parts])
+    misfits = spec_findings(parts, specs)
+    if misfits:
+        raise ContractError(owner, misfits)
     bounded = [replace(part, keywords=_bounds_of(specs[part.key], part.maker) | part.keywords) for part in parts]
     made_by, keywords = arguments_of(made_by, bounded)
     made = {"distribution_class": made_by, "distribution_kwargs": keywords}

@@ -20,13 +20,14 @@ class DistributionalQValueModule(GreedyModule):
     (Bellemare, Dabney & Munos, A Distributional Perspective on Reinforcement Learning, 2017.)
 
     Args:
-        action_space: see :class:`QValueModule`; None with ``spec``.
-        support: the atoms z ``[N]``; a buffer.
+        action_space: see :class:`QValueModule`; left out with ``spec``.
+        support: the atoms z ``[N]``; a buffer. It has to be given.
         action_value_key: the log-probabilities ``[*B, N, n]`` of n choices, ``"action_value"`` if left out.
         action_mask_key: a mask ``[*B, n]``, which has to be there then.
         out_keys: of the action and the log-probabilities; if left out ``"action"`` and the key of the latter.
         var_nums: see :class:`QValueModule`.
         spec: likewise.
+        action_spec: another name of spec.
 
     Raises:
         UsageError: no action space or two, or a name that is none.
@@ -44,26 +45,29 @@ class DistributionalQValueModule(GreedyModule):
 
     def __init__(
         self,
-        action_space: Any,
-        support: Any,
+        action_space: Any = None,
+        support: Any = None,
         action_value_key: Any = None,
         action_mask_key: Any = None,
         out_keys: Any = None,
         var_nums: Any = None,
         spec: Any = None,
+        *,
+        action_spec: Any = None,
     ) -> None:
         values = ACTION_VALUE if action_value_key is None else action_value_key
         written = [ACTION, values] if out_keys is None else out_keys
         names = ("the action", "the log-probabilities")
-        super().__init__(names, (values, action_mask_key, written), action_space, spec, var_nums)
-        atoms = torch.as_tensor(support)
+        given = {"spec": spec, "action_spec": action_spec, "action_space": action_space}
+        super().__init__(names, (values, action_mask_key, written), given, var_nums)
+        atoms = torch.as_tensor(() if support is None else support)
         if atoms.ndim != 1 or not atoms.numel():
             raise refusal(
                 SpecError,
                 f"{type(self).__name__} cannot be built: its atoms are no vector.",
                 where="support",
                 expected="the returns that are told apart, of shape [N]",
-                got=shape_of(atoms),
+                got="None" if support is None else shape_of(atoms),
                 fix="support=torch.linspace(-10.0, 10.0, 51)",
             )
         self.register_buffer("support", atoms.detach().clone())

@@ -53,6 +53,8 @@ class EnsembleModule(TensorDictModuleBase):
     (torch.Size([8, 3, 1]), 2)
     """
 
+    _keyed = ("_carried",)
+
     def __init__(
         self,
         module: Any,

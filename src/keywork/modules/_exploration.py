@@ -65,6 +65,8 @@ class ExplorationModule(TensorDictModuleBase):
         SpecError: the spec is of a kind that this module cannot explore.
     """
 
+    _keyed = ()
+
     def __init__(self, in_keys: Any, out_keys: Any, annealing: Annealing, spec: Any, **options: Any) -> None:
         super().__init__(in_keys, out_keys, **options)
         self.action_key = self._in_keys[0]

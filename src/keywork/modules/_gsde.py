@@ -97,6 +97,8 @@ class gSDEModule(TensorDictModuleBase):  # noqa: N801  (the field's name)
     ['loc', 'scale', 'action', ('next', '_gsde_action_noise'), 'sample_log_prob']
     """
 
+    _keyed = ("log_prob_key", "dist_params_keys", "dist_sample_keys")
+
     def __init__(
         self,
         action_dim: int,

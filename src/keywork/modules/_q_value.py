@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from keywork._errors import ContractError, Finding, UsageError
+from keywork._errors import ContractError, Finding, MissingKeyError
 from keywork._keys import ACTION, Key, as_key, as_keys
 from keywork.modules._action_space import ACTION_VALUE, CHOSEN_ACTION_VALUE, form_of
-from keywork.modules._exploration import leaf_spec
-from keywork.modules._refusal import refusal
+from keywork.modules._refusal import without_optional
 from keywork.nn import TensorDictModuleBase
 from keywork.specs import Spec
 
@@ -22,8 +22,7 @@ class GreedyModule(TensorDictModuleBase):
     Args:
         names: the number of out_keys, and what they are called in a message.
         keys: the values' key, the mask's key or None, and the out_keys, the action's first.
-        action_space: a name, or a spec.
-        spec: or a spec.
+        given: what an action is, under each of its names: see :func:`form_of`.
         var_nums: of an action space that is given by name: how many choices each component has.
 
     Raises:
@@ -32,8 +31,10 @@ class GreedyModule(TensorDictModuleBase):
         ContractError: there are not as many out_keys as outputs.
     """
 
+    _keyed = ("action_value_key", "action_key")
+
     def __init__(
-        self, names: tuple[str, ...], keys: tuple[Any, Any, Any], action_space: Any, spec: Any, var_nums: Any
+        self, names: tuple[str, ...], keys: tuple[Any, Any, Any], given: Mapping[str, Any], var_nums: Any
     ) -> None:
         owner = type(self).__name__
         values, mask, out_keys = as_key(keys[0]), keys[1], as_keys(keys[2])
@@ -41,22 +42,18 @@ class GreedyModule(TensorDictModuleBase):
             problem = f"out_keys names {len(out_keys)} entries."
             fix = f"name {len(names)}: {', '.join(names)}."
             raise ContractError(owner, [Finding("wrong-count", problem, f"out_keys={list(out_keys)}", fix)])
-        if (action_space is None) == (spec is None):
-            raise refusal(
-                UsageError,
-                f"{owner} cannot be built: its actions are given {'not at all' if spec is None else 'twice'}.",
-                where="spec, action_space",
-                expected="one of the two",
-                got="neither" if spec is None else "both",
-                fix="spec=env.action_spec, or action_space='categorical'",
-            )
-        named = isinstance(action_space, str)
-        described = action_space if spec is None else spec
         super().__init__([values, *([] if mask is None else [as_key(mask)])], list(out_keys))
-        self.spec: Spec | None = None if named else leaf_spec(owner, described, out_keys[0])
-        self.choices = form_of(owner, action_space, self.spec, var_nums)
+        self.spec: Spec | None
+        self.spec, self.choices = form_of(owner, given, out_keys[0], var_nums)
         self.action_value_key, self.action_key = values, out_keys[0]
         self._dtype = torch.int64 if self.spec is None else self.spec.dtype
+
+    def read(self, td: Any) -> list[Any]:
+        """The values, and the mask if there is to be one."""
+        try:
+            return super().read(td)
+        except MissingKeyError as error:
+            raise without_optional(error) from None
 
     def choose(self, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """The action of the highest value, and that value with a last dimension of one."""
@@ -91,6 +88,7 @@ class QValueModule(GreedyModule):
         var_nums: of a multiple action space that is given by its name: how many choices each component has, a list, or
             one number.
         spec: in place of a name: what an action is, a spec or a Gymnasium space, or a Composite that has it.
+        action_spec: another name of spec.
 
     Raises:
         UsageError: no action space or two, or a name that is none.
@@ -111,11 +109,14 @@ class QValueModule(GreedyModule):
         out_keys: Any = None,
         var_nums: Any = None,
         spec: Any = None,
+        *,
+        action_spec: Any = None,
     ) -> None:
         values = ACTION_VALUE if action_value_key is None else action_value_key
         written = [ACTION, values, CHOSEN_ACTION_VALUE] if out_keys is None else out_keys
         names = ("the action", "the values", "the chosen action's value")
-        super().__init__(names, (values, action_mask_key, written), action_space, spec, var_nums)
+        given = {"spec": spec, "action_spec": action_spec, "action_space": action_space}
+        super().__init__(names, (values, action_mask_key, written), given, var_nums)
 
     @property
     def chosen_action_value_key(self) -> Key:

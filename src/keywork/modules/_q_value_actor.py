@@ -7,14 +7,14 @@ from typing import Any, Self, TypedDict, Unpack
 
 from torch import Tensor
 
-from keywork._errors import Finding
+from keywork._errors import Finding, MissingKeyError
 from keywork._keys import ACTION, OBSERVATION, as_key, as_keys, listed
-from keywork.modules._action_space import ACTION_VALUE, CHOSEN_ACTION_VALUE
+from keywork.modules._action_space import ACTION_VALUE, CHOSEN_ACTION_VALUE, form_of
 from keywork.modules._distributional_q_value import DistributionalQValueModule
 from keywork.modules._from_spec import action_value_parts
 from keywork.modules._from_spec_network import NetworkConfig
 from keywork.modules._q_value import QValueModule
-from keywork.modules._refusal import require_known
+from keywork.modules._refusal import require_known, without_external, without_optional
 from keywork.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential
 
 
@@ -25,11 +25,13 @@ class QValueOptions(TypedDict, total=False):
         action_key: where the action is written; ``"action"`` if left out.
         chosen_action_value_key: where its value is; ``"chosen_action_value"`` if left out.
         var_nums: see :class:`QValueModule`.
+        action_spec: another name of spec.
     """
 
     action_key: Any
     chosen_action_value_key: Any
     var_nums: Any
+    action_spec: Any
 
 
 class DistributionalOptions(TypedDict, total=False):
@@ -39,11 +41,13 @@ class DistributionalOptions(TypedDict, total=False):
         action_key: where the action is written; ``"action"`` if left out.
         var_nums: see :class:`QValueModule`.
         make_log_softmax: whether the network's outputs are logits, which is so if left out.
+        action_spec: another name of spec.
     """
 
     action_key: Any
     var_nums: Any
     make_log_softmax: bool
+    action_spec: Any
 
 
 class QValueActor(TensorDictSequential):
@@ -89,10 +93,11 @@ class QValueActor(TensorDictSequential):
         values = as_key(ACTION_VALUE if action_value_key is None else action_value_key)
         chosen = options.get("chosen_action_value_key", CHOSEN_ACTION_VALUE)
         out_keys = [options.get("action_key", ACTION), values, chosen]
-        head = QValueModule(action_space, values, action_mask_key, out_keys, options.get("var_nums"), spec)
+        described = _described(type(self).__name__, (spec, action_space), out_keys[0], options)
+        head = QValueModule(described[0], values, action_mask_key, out_keys, *described[1:])
         self._asked = None if in_keys is None else list(as_keys(in_keys))
         super().__init__(_network(module, self._asked, values), head)
-        self.spec = head.spec
+        self.spec, self._asked = head.spec, None
 
     @classmethod
     def from_spec(
@@ -138,7 +143,14 @@ class QValueActor(TensorDictSequential):
 
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
         """The findings of every chain, and a network that does not do what it is here for."""
-        return _unfed(steps, self._asked) or super().findings(steps)
+        return _unfed(steps, self._asked) or without_external(super().findings(steps))
+
+    def read(self, td: Any) -> list[Any]:
+        """The entries of ``in_keys``, in order."""
+        try:
+            return super().read(td)
+        except MissingKeyError as error:
+            raise without_optional(error) from None
 
 
 class DistributionalQValueActor(TensorDictSequential):
@@ -186,23 +198,38 @@ class DistributionalQValueActor(TensorDictSequential):
         require_known(type(self).__name__, options, DistributionalOptions.__annotations__)
         values = as_key(ACTION_VALUE if action_value_key is None else action_value_key)
         out_keys = [options.get("action_key", ACTION), values]
-        form = (action_space, support, values, action_mask_key, out_keys, options.get("var_nums"), spec)
-        head = DistributionalQValueModule(*form)
+        described = _described(type(self).__name__, (spec, action_space), out_keys[0], options)
+        head = DistributionalQValueModule(described[0], support, values, action_mask_key, out_keys, *described[1:])
         self._asked = None if in_keys is None else list(as_keys(in_keys))
         steps: list[Any] = [_network(module, self._asked, values), head]
         if options.get("make_log_softmax", True):
             steps.insert(1, TensorDictModule(log_softmax_of_atoms, [values], [values]))
         super().__init__(*steps)
-        self.spec = head.spec
+        self.spec, self._asked = head.spec, None
 
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
         """The findings of every chain, and a network that does not do what it is here for."""
-        return _unfed(steps, self._asked) or super().findings(steps)
+        return _unfed(steps, self._asked) or without_external(super().findings(steps))
+
+    def read(self, td: Any) -> list[Any]:
+        """The entries of ``in_keys``, in order."""
+        try:
+            return super().read(td)
+        except MissingKeyError as error:
+            raise without_optional(error) from None
 
 
 def log_softmax_of_atoms(logits: Tensor) -> Tensor:
     """log p, of logits ``[*B, atoms, choices]``."""
     return logits.log_softmax(-2)
+
+
+def _described(owner: str, given: tuple[Any, Any], key: Any, options: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """The action space, var_nums and spec for the last step, of which one is None; or an error in the actor's name."""
+    (spec, action_space), var_nums = given, options.get("var_nums")
+    names = {"spec": spec, "action_spec": options.get("action_spec"), "action_space": action_space}
+    found, _ = form_of(owner, names, as_key(key), var_nums)
+    return (action_space if found is None else None), var_nums, found
 
 
 def _network(module: Any, in_keys: Any, values: Any) -> Any:

@@ -34,6 +34,9 @@ class RandomPolicy(TensorDictModuleBase):
     torch.Size([3])
     """
 
+    _keyed = ("action_key",)
+    _follows_keys = True
+
     def __init__(
         self, action_spec: Any = None, action_key: Any = ACTION, *, spec: Any = None, action_space: Any = None
     ) -> None:

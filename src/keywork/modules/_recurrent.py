@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from keywork._errors import ContractError, SpecError, UsageError, shape_of
+from keywork._errors import ContractError, MissingKeyError, SpecError, UsageError, shape_of
 from keywork._keys import Key
 from keywork.modules._recurrent_layers import Layers, Weights
 from keywork.modules._recurrent_setup import KeyChoice, network_of
-from keywork.modules._refusal import refusal
+from keywork.modules._refusal import refusal, without_optional
 from keywork.nn import TensorDictModuleBase, recurrent_mode
 from keywork.specs import Composite, Unbounded
 
@@ -91,6 +91,15 @@ class RecurrentModule(TensorDictModuleBase):
     def label(self) -> str:
         """``GRUModule (4 -> 64)``."""
         return f"{type(self).__name__} ({self.layers.input_size} -> {self._shapes[0][1]})"
+
+    def read(self, td: Any) -> list[Any]:
+        """The entries of ``in_keys``, in order."""
+        try:
+            return super().read(td)
+        except MissingKeyError as error:
+            absent = [key for key in self._carries if td.get(key, None) is None]
+            more = " A collector carries it; to begin with: td.update(module.carried_specs.zero(td.batch_size))."
+            raise without_optional(error, more if absent else "") from None
 
     def compute(self, *inputs: Any) -> tuple[Tensor, ...]:
         """What comes out and the states: of a step, or of a sequence under :func:`~keywork.nn.set_recurrent_mode`."""
@@ -171,7 +180,9 @@ class RecurrentModule(TensorDictModuleBase):
             where="a sequence [*B, T]" if recurrent_mode() else "a step [*B]",
             expected=f"{', '.join(wanted)} of dtype bool",
             got=", ".join(f"{key!r} {shape_of(x)}" for key, x in given),
-            fix="feed what a collector stores: it carries the states, and writes the flag",
+            fix="a sequence [*B, T] goes in under set_recurrent_mode(True), with the state and the flag of every step"
+            if value.ndim > 2 and not recurrent_mode()
+            else "feed what a collector stores: it carries the states, and writes the flag",
         )
 
     def _no_step(self) -> UsageError:

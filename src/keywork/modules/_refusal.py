@@ -1,29 +1,14 @@
-"""The one form of this room's messages about arguments and values."""
+"""What messages of this room say of arguments and keys."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any
 
-from keywork._errors import KeyworkError
+from keywork._errors import Finding, MissingKeyError
+from keywork._errors import refusal as refusal
 from keywork._keys import meant
-
-_Error = TypeVar("_Error", bound=KeyworkError)
-
-
-def refusal(kind: type[_Error], what: str, *, where: str, expected: str, got: str, fix: str) -> _Error:
-    """The error in its five parts: what could not be done, where, what was asked, what there is, what to type.
-
-    >>> from keywork._errors import UsageError
-    >>> print(refusal(UsageError, "EGreedyModule cannot be built: eps_init is no probability.", where="eps_init",
-    ...               expected="a number from 0 to 1", got="1.5", fix="eps_init=1.0"))
-    EGreedyModule cannot be built: eps_init is no probability.
-      where: eps_init
-      expected: a number from 0 to 1
-      got: 1.5
-      fix: eps_init=1.0
-    """
-    return kind(f"{what}\n  where: {where}\n  expected: {expected}\n  got: {got}\n  fix: {fix}")
 
 
 def require_known(owner: str, options: Mapping[str, Any], known: Iterable[str]) -> None:
@@ -37,3 +22,17 @@ def require_known(owner: str, options: Mapping[str, Any], known: Iterable[str]) 
         if name not in names:
             hint = meant(name, names).strip()
             raise TypeError(f"{owner}.__init__() got an unexpected keyword argument {name!r}{hint and '; ' + hint}")
+
+
+def without_external(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings of a chain whose class takes no ``external``: without the advice to pass it."""
+    return [replace(f, fix=f.fix.partition(_EXTERNAL)[0] + "." * (_EXTERNAL in f.fix)) for f in findings]
+
+
+def without_optional(error: MissingKeyError, more: str = "") -> MissingKeyError:
+    """The error of a module that takes no ``optional_keys``: with other advice, and ``more`` of it."""
+    text, cut, _ = str(error).partition(_OPTIONAL)
+    return MissingKeyError(f"{text}, or change in_keys.{more}") if cut else error
+
+
+_EXTERNAL, _OPTIONAL = ", or pass external=", ", change in_keys, or declare it with optional_keys="

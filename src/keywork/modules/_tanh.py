@@ -35,6 +35,8 @@ class TanhModule(TensorDictModuleBase):
     tensor([ 0.,  5., 10.])
     """
 
+    _keyed = ("spec",)
+
     def __init__(
         self,
         in_keys: Any,
@@ -91,5 +93,5 @@ def _as_bound(name: str, bound: Any, default: float) -> Tensor:
 
 
 def _refused(where: str, expected: str, got: str, fix: str) -> SpecError:
-    what = "TanhModule cannot be built: its bounds or keys cannot be."
+    what = f"TanhModule cannot be built: {where} {'do' if ',' in where or where == 'out_keys' else 'does'} not fit."
     return refusal(SpecError, what, where=where, expected=expected, got=got, fix=fix)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import update_wrapper
 from typing import Any
 
 from tensordict import TensorDictBase, is_tensor_collection
 
 from keywork._errors import ContractError, Finding, OutputError, describe
-from keywork._keys import listed
+from keywork._keys import Key, listed
 from keywork.nn import TensorDictModule, TensorDictModuleBase
 
 
@@ -106,6 +106,10 @@ class FunctionModule(TensorDictModule):
     def __init__(self, function: Callable[..., Any], in_keys: Any, out_keys: Any) -> None:
         super().__init__(function, in_keys, out_keys)
         self._keys = (in_keys, out_keys)
+
+    def _renamed(self, names: Mapping[Key, Key]) -> Any:
+        # One without a name of its own, by which __reduce__ would take it for this.
+        return TensorDictModule(self.module, *self._keys)._renamed(names)
 
     def __get__(self, instance: Any, owner: type | None = None) -> TensorDictModule:
         function: Any = self.module

@@ -5,5 +5,6 @@ from ._convnet import ConvConfig, ConvNet
 from ._dueling import DuelingCNN, DuelingMLP
 from ._mlp import MLP, MLPConfig
 from ._orthogonal import orthogonal_
+from ._twin import twin_of
 
-__all__ = ["MLP", "Chain", "ConvConfig", "ConvNet", "DuelingCNN", "DuelingMLP", "MLPConfig", "orthogonal_"]
+__all__ = ["MLP", "Chain", "ConvConfig", "ConvNet", "DuelingCNN", "DuelingMLP", "MLPConfig", "orthogonal_", "twin_of"]

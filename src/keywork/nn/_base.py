@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self, TypeAlias
 
 from tensordict import TensorDict, is_tensor_collection
 from torch import nn
 
 from keywork._errors import ContractError, Finding, MissingKeyError, shape_of
-from keywork._keys import Key, argument_name, as_keys, listed, meant, unique
+from keywork._keys import Key, as_key, as_keys, listed, meant, renamed, renaming, unique
+from keywork._wiring import check_names, rekeyed, tensors_by_key
+from keywork.nets import twin_of
 from keywork.nn._contract import Contract
 
 Inplace: TypeAlias = bool | Literal["empty"] | None
@@ -44,6 +46,8 @@ class TensorDictModuleBase(nn.Module):
     _optional: tuple[Key, ...] = ()
     _carries: tuple[Key, ...] = ()
     _selected: tuple[int, ...] | None = None  # which of the outputs are stored, if not all
+    _keyed: tuple[str, ...] = ()  # further attributes that hold keys: see rekeyed
+    _follows_keys = False  # whether a forward of its own goes by in_keys and out_keys, and names no entry itself
 
     def __init__(
         self,
@@ -189,20 +193,7 @@ class TensorDictModuleBase(nn.Module):
         return out
 
     def _call_on_tensors(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        keys = unique(self._in_keys)
-        names = {argument_name(key): key for key in keys} if kwargs else {}
-        if len(args) > len(keys):
-            raise TypeError(f"{self.label} takes {len(keys)} tensors, {listed(keys)}; got {len(args)}.")
-        given = dict(zip(keys, args, strict=False))
-        for name, value in kwargs.items():
-            if name not in names or names[name] in given:
-                problem = "given twice" if name in names else "none of its in_keys"
-                raise TypeError(f"{self.label}: {name!r} is {problem}. It takes {listed(names)}.")
-            given[names[name]] = value
-        given = {key: value for key, value in given.items() if value is not None}
-        for key in keys:
-            if key not in given and key not in self._optional:
-                raise MissingKeyError.of(self.label, key, listed(given), meant(key, given), place="the call")
+        given = tensors_by_key(self.label, self._in_keys, self._optional, args, kwargs)
         outputs = self.run(*[given.get(key) for key in self._in_keys])
         return outputs[0] if len(outputs) == 1 else outputs
 
@@ -216,6 +207,39 @@ class TensorDictModuleBase(nn.Module):
         """Undo :meth:`select_out_keys`."""
         self._selected = None
         return self
+
+    def renamed(self, names: Mapping[Any, Any]) -> Self:
+        """This module under other keys: a new one of the same parameters, which is left as it is.
+
+        What lies inside a renamed key moves along, and so does ``("next", key)``, if it is not named itself.
+
+        Raises:
+            ContractError: there is no such key; or the module reads its entries in a ``forward`` of its own.
+            ValueError: two entries would get one key.
+
+        >>> from keywork.nn import TensorDictModule
+        >>> net = TensorDictModule(nn.Linear(4, 2), ["observation"], ["action"])
+        >>> other = net.renamed({"observation": "pixels", "action": ("agents", "action")})
+        >>> other.in_keys, other.out_keys, other.weight is net.weight
+        (['pixels'], [('agents', 'action')], True)
+        """
+        findings = check_names(names, self._all_keys, self._follows_keys or not self.opaque)
+        if findings:
+            raise ContractError(f"{self.label} under other keys", findings)
+        return self._renamed({as_key(old): as_key(new) for old, new in names.items()})
+
+    def _renamed(self, names: Mapping[Key, Key]) -> Any:
+        renaming(self._all_keys, names)  # raises where two entries would become one, seen from outside or not
+        twin = twin_of(self)
+        for attribute in ("_in_keys", "_out_keys", "_optional", "_carries"):
+            vars(twin)[attribute] = tuple([renamed(key, names) for key in getattr(self, attribute)])
+        for attribute in vars(self).keys() & set(self._keyed):
+            vars(twin)[attribute] = rekeyed(vars(self)[attribute], names)
+        return twin
+
+    @property
+    def _all_keys(self) -> tuple[Key, ...]:
+        return unique(self._in_keys + self._out_keys)
 
     def extra_repr(self) -> str:
         """The keys, for the repr."""

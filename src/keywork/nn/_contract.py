@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
-from itertools import combinations
 
 from keywork._errors import MissingKeyError
-from keywork._keys import Key, as_key, as_keys, is_parent, listed, meant, next_key, renamed, unique
+from keywork._keys import Key, as_key, as_keys, is_parent, listed, meant, next_key, renaming, unique
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +55,13 @@ class Contract:
         return any(key == there or is_parent(key, there) or is_parent(there, key) for there in self.writes)
 
     def renamed(self, names: Mapping[Key, Key]) -> Contract:
-        """The same contract under other names; a renamed parent takes the keys inside it along.
+        """The same contract under other names; what is inside a renamed key, or under ``"next"``, goes along.
 
         >>> Contract(["observation"], ["action"]).renamed({"observation": "pixels"}).reads
         ('pixels',)
         """
-        new = {key: renamed(key, names) for key in unique(self.inputs + self.writes + self.carries)}
-        for key, other in combinations(new, 2):
-            if new[key] == new[other]:
-                clash = f"give {key!r} and {other!r} the one name {new[key]!r}"
-                raise ValueError(f"renamed() would {clash}: two entries cannot share a key; choose another name.")
-        reads, writes, optional, carries = (tuple(new[key] for key in keys) for keys in astuple(self))
-        return Contract(reads, writes, optional, tuple(key for key in carries if next_key(key) in writes))
+        new = renaming(unique(self.inputs + self.writes + self.carries), names)
+        return Contract(*(tuple(new[key] for key in keys) for keys in astuple(self)))
 
     def restricted(self, writes: Iterable[Key]) -> Contract:
         """The same contract that writes only ``writes``, in this order; a KeyError if one is not written."""

@@ -84,8 +84,8 @@ class TensorDictModule(TensorDictModuleBase):
         if isinstance(output, Mapping | TensorDictBase):
             held = output if isinstance(output, TensorDictBase) else TensorDict(dict(output))
             there = held.keys(include_nested=True)
-            if all(key in there for key in self._out_keys):
-                return tuple(held[key] for key in self._out_keys)
+            if all(key in there for key in self._returned if key != SINK):
+                return tuple(held[key] for key in self._returned if key != SINK)
             if len(self._returned) == 1 and isinstance(output, TensorDictBase):
                 return (output,)  # a nested entry of its own
             raise self._wrong(f"a mapping with the keys {list(held.keys(True, True))}", "Name the keys as it does.")

@@ -39,6 +39,8 @@ class ProbabilisticTensorDictModule(TensorDictModuleBase):
     torch.Size([3])
     """
 
+    _keyed = ("dist_params_keys", "dist_sample_keys", "log_prob_keys", "_plan")
+
     def __init__(
         self,
         in_keys: Any,
@@ -54,12 +56,17 @@ class ProbabilisticTensorDictModule(TensorDictModuleBase):
         super().__init__(list(plan.params), [*plan.samples, *plan.log_probs * return_log_prob])
         self.dist_params_keys, self.dist_sample_keys = list(plan.params), list(plan.samples)
         self.log_prob_keys: list[Key] = list(plan.log_probs)
-        self.distribution_class, self.distribution_kwargs = plan.arguments
+        self.distribution_class = plan.arguments[0]
         self.default_interaction_type = ExplorationType.of(options.get("default_interaction_type", "random"))
         self.return_log_prob, self.num_samples = return_log_prob, options.get("num_samples")
         self.generator, self._plan = options.get("generator"), plan
         if plan.alone is None:  # networks among them are found as this module's, as that of a single one is
             self._makers = nn.ModuleList(call.maker for call in plan.calls if isinstance(call.maker, nn.Module))
+
+    @property
+    def distribution_kwargs(self) -> dict[str, Any]:
+        """Further arguments of every construction; of several actions, also which there are and where they go."""
+        return self._plan.arguments[1]
 
     @property
     def log_prob_key(self) -> Key | None:

@@ -6,16 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import permutations
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from tensordict import TensorDict
 from torch import nn
 
 from keywork._errors import ContractError, Finding, describe
-from keywork._keys import Key, as_keys, is_parent, listed
+from keywork._keys import Key, as_keys, is_parent, listed, renamed
+from keywork._wiring import subsequence
+from keywork.nets import twin_of
 from keywork.nn._base import Inplace, TensorDictModuleBase
 from keywork.nn._check import Step, check_chain
 from keywork.nn._contract import Contract
+from keywork.nn._foreign import Foreign, renamed_step, strange
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class TensorDictSequential(TensorDictModuleBase):
     (['observation'], ['hidden', 'logits'])
     """
 
+    _follows_keys = True
+
     def __init__(
         self, *modules: Any, external: Any = (), selected_out_keys: Any = None, inplace: Inplace = True
     ) -> None:
@@ -100,8 +105,9 @@ class TensorDictSequential(TensorDictModuleBase):
 
     def _assemble(self, modules: Mapping[str, Any] | Iterable[Any]) -> None:
         named = modules if isinstance(modules, Mapping) else {str(i): step for i, step in enumerate(modules)}
-        findings = [finding for item in named.items() for finding in _strange(*item)]
-        steps = {} if findings else {str(name): _as_step(step) for name, step in named.items()}
+        findings = [finding for item in named.items() for finding in strange(*item)]
+        given = {} if findings else {str(name): step for name, step in named.items()}
+        steps = {n: step if isinstance(step, TensorDictModuleBase) else Foreign(step) for n, step in given.items()}
         findings = findings or self.findings(steps)
         if findings:
             raise ContractError(type(self).__name__, findings)
@@ -168,26 +174,40 @@ class TensorDictSequential(TensorDictModuleBase):
 
     def select_subsequence(self, in_keys: Any = None, out_keys: Any = None) -> TensorDictSequential:
         """The steps that can run from ``in_keys`` and that ``out_keys`` need, as a new sequential of the same steps."""
-        kept: dict[str, Any] = dict(self._children)
-        if in_keys is not None:
-            there = set(as_keys(in_keys))
-            for name, step in list(kept.items()):
-                if set(step.contract.reads) <= there:
-                    there |= set(step.contract.writes)
-                else:
-                    del kept[name]
-        if out_keys is not None:
-            wanted = set(as_keys(out_keys))
-            for name, step in reversed(list(kept.items())):
-                if wanted & set(step.contract.writes):
-                    wanted |= set(step.contract.inputs)
-                else:
-                    del kept[name]
-        if not kept:
+        given, wanted = (None if keys is None else as_keys(keys) for keys in (in_keys, out_keys))
+        chosen = subsequence([step.contract for step in self], given, wanted)
+        if not chosen:
             problem = f"select_subsequence(in_keys={in_keys!r}, out_keys={out_keys!r}) leaves no step."
             provided = f"reads {listed(self._in_keys)}; writes {listed(self._out_keys)}"
             raise ContractError(self.label, [Finding("empty", problem, provided, "ask for keys of these.")])
-        return self._of(kept)
+        steps = list(self._children.items())
+        return self._of(dict([steps[number] for number in chosen]))
+
+    def replaced(self, step: int | str, module: Any) -> Self:
+        """This sequential with ``module`` in the place of one step: a new one, checked anew, of the other steps.
+
+        >>> from keywork.nn import TensorDictModule
+        >>> chain = TensorDictSequential({"head": TensorDictModule(nn.Linear(4, 2), ["observation"], ["logits"])})
+        >>> chain.replaced("head", TensorDictModule(nn.Linear(4, 3), ["observation"], ["logits"]))["head"].out_features
+        3
+        """
+        self[step]  # or an error that names the steps
+        name = step if isinstance(step, str) else list(self._children)[step]
+        return twin_of(self)._with({**self._children, name: module})
+
+    def _renamed(self, names: Mapping[Key, Key]) -> Self:
+        twin: Self = super()._renamed(names)
+        twin.external = tuple([renamed(key, names) for key in self.external])
+        return twin._with({name: renamed_step(step, names) for name, step in self._children.items()})
+
+    def _with(self, steps: Mapping[str, Any]) -> Self:
+        kept = None if self._selected is None else self._stored
+        self._assemble(steps if isinstance(self.module, nn.ModuleDict) else list(steps.values()))
+        return self if kept is None else self.select_out_keys(*kept)
+
+    @property
+    def _all_keys(self) -> tuple[Key, ...]:
+        return tuple(self._program.slots)
 
     def _of(self, children: Mapping[str, Any]) -> TensorDictSequential:
         steps: Any = dict(children) if isinstance(self.module, nn.ModuleDict) else list(children.values())
@@ -208,29 +228,6 @@ class TensorDictSequential(TensorDictModuleBase):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._children.values())
-
-
-class _Foreign(TensorDictModuleBase):
-    """A key module of another library, called on TensorDicts just as it is."""
-
-    def __init__(self, module: Any) -> None:
-        super().__init__(list(module.in_keys), list(module.out_keys))
-        self.module = module
-
-    def forward(self, tensordict: Any = None, *args: Any, tensordict_out: Any = None, **kwargs: Any) -> Any:
-        return self.module(tensordict, *args, **kwargs)
-
-
-def _as_step(module: Any) -> TensorDictModuleBase:
-    return module if isinstance(module, TensorDictModuleBase) else _Foreign(module)
-
-
-def _strange(name: Any, module: Any) -> list[Finding]:
-    if isinstance(module, nn.Module) and hasattr(module, "in_keys") and hasattr(module, "out_keys"):
-        return []
-    problem = f"step {name} is {describe(module)}, which does not say what it reads and writes."
-    fix = "wrap it: TensorDictModule(module, in_keys=[...], out_keys=[...])."
-    return [Finding("no-keys", problem, "", fix)]
 
 
 def _place(name: str, step: TensorDictModuleBase) -> str:

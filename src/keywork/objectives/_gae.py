@@ -51,11 +51,12 @@ class GAE(TensorDictModuleBase):
         self.gamma, self.lmbda, self.average_gae = gamma, lmbda, average_gae
         self.value_network, self._value_at = value_network, writes.index(STATE_VALUE)
         self._observed, self._after, self._flags = observed, after, flags
+        self._critics = self._in_keys  # what its inputs are called in there, whatever they are renamed to
 
     @torch.no_grad()
     def compute(self, *inputs: Any) -> tuple[Any, ...]:
         """Values of both ends of every step, then the recursion."""
-        held = dict(zip(self._in_keys, inputs, strict=True))
+        held = dict(zip(self._critics, inputs, strict=True))
         reward_t, done_t, terminated_t = inputs[-3:]
         with set_recurrent_mode(True):
             outputs = self.value_network.run(*inputs[: len(self._observed)])

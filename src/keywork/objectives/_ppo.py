@@ -6,10 +6,10 @@ from functools import reduce
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from keywork._errors import ContractError, Finding
-from keywork._keys import ADVANTAGE, STATE_VALUE, VALUE_TARGET, Key, listed, unique
+from keywork._keys import ADVANTAGE, STATE_VALUE, VALUE_TARGET, Key, listed, unique, with_suffix
 from keywork.distributions import score
 from keywork.functional import approximate_kl, clip_fraction, clipped_surrogate, normalize, value_loss
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase, set_recurrent_mode
@@ -38,7 +38,8 @@ class ClipPPOLoss(TensorDictModuleBase):
     batch, so a call on a TensorDict returns a new one without batch dimensions.
 
     Raises:
-        ContractError: the actor has no distribution or does not write its log-probability, or the critic no value.
+        ContractError: the actor has no distribution or does not write its log-probability; or the critic writes no
+            value, reads the action, or has a state of its own under the key of the actor's.
 
     >>> from torch import nn
     >>> from keywork.distributions import Categorical
@@ -139,4 +140,28 @@ def _findings(actor: Any, critic: TensorDictModuleBase) -> list[Finding]:
         problem = f"its critic ({critic.label}) does not write {STATE_VALUE!r}."
         fix = f"name the critic's output: ValueOperator(net, in_keys=[...]), or out_keys=[{STATE_VALUE!r}]."
         findings.append(Finding("no-value", problem, f"it writes {listed(critic.out_keys)}", fix))
+    return findings + _findings_between(actor, critic)
+
+
+def _findings_between(actor: Any, critic: TensorDictModuleBase) -> list[Finding]:
+    """What actor and critic must not have in common."""
+    findings = []
+    taken = [key for key in getattr(actor, "dist_sample_keys", ()) if key in critic.in_keys]
+    if taken:
+        problem = f"its critic ({critic.label}) reads {listed(taken)}, which the actor decides on."
+        rest = [key for key in critic.in_keys if key not in taken]
+        fix = f"let it read the state alone: in_keys=[{listed(rest)}]."
+        findings.append(Finding("knowing-critic", problem, f"it reads {listed(critic.in_keys)}", fix))
+    own, other = _memories(actor), _memories(critic)
+    for key in own:
+        if key in other and own[key] is not other[key]:
+            problem = f"its actor and its critic each carry a state of their own under {key!r}."
+            fix = f"give the critic's another key, such as {with_suffix(key, '_2')!r}, or share one module."
+            findings.append(Finding("shared-state", problem, "", fix))
     return findings
+
+
+def _memories(network: nn.Module) -> dict[Key, nn.Module]:
+    """The innermost module that carries each state."""
+    parts = (part for part in network.modules() if isinstance(part, TensorDictModuleBase))
+    return {key: part for part in parts for key in part.contract.carries}

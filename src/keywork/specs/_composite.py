@@ -12,7 +12,7 @@ from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
 from keywork._errors import MissingKeyError
-from keywork._keys import Key, as_key, is_parent, listed, nearest, path_of
+from keywork._keys import Key, as_key, is_parent, listed, nearest, path_of, renaming
 from keywork.specs._entries import common_batch, overlap, part_of, require_data, require_forms
 from keywork.specs._gymnasium import leaf_from_gymnasium
 from keywork.specs._refusal import describe, refusal
@@ -155,6 +155,15 @@ class Composite(Spec):
             _insert(entries, as_key(key), as_spec(spec))
         still_tuple = self._is_tuple and list(entries) == [str(number) for number in range(len(entries))]
         return Composite(tuple(entries.values()) if still_tuple else entries)
+
+    def renamed(self, names: Mapping[Key, Key]) -> Composite:
+        """The same specs under other keys; those inside a renamed one move along.
+
+        >>> Composite({"observation": spaces.Discrete(2)}).renamed({"observation": "pixels"}).keys()
+        ('pixels',)
+        """
+        new = renaming(self._leaves, names)
+        return Composite({new[key]: spec for key, spec in self.items()}) if any(k != new[k] for k in new) else self
 
     def rand(self, batch_size: Shape = (), *, generator: torch.Generator | None = None) -> TensorDict:
         """A TensorDict of random members; see `Spec.rand`."""

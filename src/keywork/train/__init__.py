@@ -2,7 +2,8 @@
 
 from keywork.train._algorithm import Algorithm, Metrics
 from keywork.train._evaluate import Evaluation, evaluate, return_goal
-from keywork.train._experiment import RECIPES, Audience, Recipe, evaluate_policy, load_policy, run_experiment
+from keywork.train._experiment import RECIPES, Audience, Recipe, evaluate_policy, flow_of, load_policy, run_experiment
+from keywork.train._files import save_text
 from keywork.train._flat import FlatAdam, FlatParameters
 from keywork.train._networks import state_critic, stochastic_actor
 from keywork.train._ppo import PPO, PPOConfig
@@ -30,9 +31,11 @@ __all__ = [
     "child_seed",
     "evaluate",
     "evaluate_policy",
+    "flow_of",
     "load_policy",
     "return_goal",
     "run_experiment",
+    "save_text",
     "state_critic",
     "stochastic_actor",
 ]

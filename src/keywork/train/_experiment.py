@@ -77,6 +77,21 @@ def run_experiment(name: str, settings: RunSettings, config: Any, audience: Iter
     return run
 
 
+def flow_of(name: str, settings: RunSettings, config: Any) -> Flow:
+    """The pipeline that a run would train, checked; no step is taken, and no process is started.
+
+    Raises:
+        KeyworkError: whatever cannot be done as asked; the message says what to type.
+
+    >>> flow_of("ppo", RunSettings(env="CartPole-v1"), PPOConfig())["observation"].holds.shape
+    (4,)
+    """
+    # Environments in processes of their own have the same keys as those in this one.
+    workers = "sync" if settings.workers == "process" else settings.workers
+    with make_env(replace(settings, workers=workers)) as env:
+        return RECIPES[name].algorithm(env, config).flow
+
+
 def _fill(
     run: Run, algorithm: Algorithm, settings: RunSettings, watchers: Sequence[Audience]
 ) -> tuple[Outcome, Evaluation | None]:

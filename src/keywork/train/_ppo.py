@@ -67,6 +67,7 @@ class PPO:
         actor: a policy with a distribution and ``return_log_prob=True``; one that fits the environment if left out.
         critic: writes ``"state_value"``; one that fits the environment if left out.
         seed: of the order in which minibatches are drawn.
+        check: refuse parts that do not fit together; without it, the log says what is passed over.
 
     Raises:
         ContractError: the parts do not fit together.
@@ -89,6 +90,7 @@ class PPO:
         actor: ProbabilisticTensorDictSequential | None = None,
         critic: TensorDictModuleBase | None = None,
         seed: int = 0,
+        check: bool = True,
     ) -> None:
         _check(config)
         self.config = config
@@ -99,7 +101,7 @@ class PPO:
         size = config.minibatch_size
         self._size = rows_in_minibatch(size, config.num_steps) if self._in_rows else size
         collecting = acting(type(self).__name__, actor, self.critic)
-        self.collector = Collector(env, collecting, frames_per_batch=config.num_steps * env.num_envs)
+        self.collector = Collector(env, collecting, frames_per_batch=config.num_steps * env.num_envs, check=check)
         self.gae = GAE(config.gamma, config.gae_lambda, self.critic)
         self.loss = ClipPPOLoss(
             actor,
@@ -111,8 +113,9 @@ class PPO:
         )
         rate = f"learning rate {config.learning_rate:g}"
         losses = tuple(key for key in self.loss.out_keys if leaf(key).startswith("loss_"))
-        optimiser = Part("FlatAdam", "optimiser", reads=losses, description=rate)
-        self.flow = Flow(env, collecting, self.gae, self.loss, optimiser)
+        trains = tuple(self.loss.parameters())
+        optimiser = Part("FlatAdam", "optimiser", reads=losses, description=rate, trains=trains)
+        self.flow = Flow(env, collecting, self.gae, self.loss, optimiser, check=check)
         self.optimizer = FlatAdam(self.loss, lr=config.learning_rate, eps=1e-5, max_grad_norm=config.max_grad_norm)
         self._generator = torch.Generator().manual_seed(seed)
 

@@ -106,11 +106,11 @@ def test_lines_of_different_nets_never_run_along_each_other(graph):
 
 def test_every_reader_gets_one_arrow(graph):
     drawing = layout(graph)
-    streams = [stream for stream in graph.streams if stream.readers]
-    bundles = {(stream.writer, stream.readers) for stream in streams}
+    bundles = {(stream.writer, stream.readers) for stream in graph.streams if stream.readers}
+    kept = {(stream.writer, stream.readers) for stream in graph.handed_on}
     read = {key for part in graph.parts for key in part.inputs}
     loops = {(carry.source, carry.target) for carry in graph.carries if carry.key in read}
-    assert sum(wire.arrow for wire in drawing.wires) == sum(len(readers) for _, readers in bundles) + len(loops)
+    assert sum(wire.arrow for wire in drawing.wires) == sum(len(readers) for _, readers in [*bundles, *kept]) + len(loops)
     tops = {(card.y) for card in drawing.cards}
     for wire in drawing.wires:
         if wire.arrow:

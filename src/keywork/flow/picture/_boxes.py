@@ -20,7 +20,10 @@ _MOST_KEYS = 8  # in one label; the rest is in its tooltip
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One line of text: pieces of (text, style), the point where it begins (or ends), and its greatest width."""
+    """One line of text: pieces of (text, style), the point where it begins (or ends), and its greatest width.
+
+    In a label, ``row`` says which of its keys the line is about; elsewhere it is -1.
+    """
 
     pieces: tuple[tuple[str, str], ...]
     x: float
@@ -28,6 +31,7 @@ class Text:
     width: float
     size: float
     anchor: str = "start"
+    row: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,9 @@ def label_of(entries: Sequence[Entry], kind: str) -> Box:
     texts = []
     for row, (name, hold, (left, right)) in enumerate(zip(names, holds, widths, strict=True)):
         y = 4 + _ROW * row + 12.5
-        texts.append(Text(name, 10, y, left, _MONO))
+        texts.append(Text(name, 10, y, left, _MONO, row=row if row < len(shown) else -1))
         if hold:
-            texts.append(Text(((hold, "dim"),), width - 10, y, right, _MONO, "end"))
+            texts.append(Text(((hold, "dim"),), width - 10, y, right, _MONO, "end", row))
     tip = "\n".join(map(_tip_of, entries))
     return Box(0, 0, width, 7 + _ROW * len(names), "label", kind, tuple(texts), tip)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from keywork._keys import Key, next_key
 from keywork.flow._graph import Graph
 from keywork.flow.picture._blocks import EDGE
 from keywork.flow.picture._boxes import Box, moved
@@ -32,13 +33,20 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """All that is to be drawn. ``labels[n]`` names what the wires of net ``n`` carry; back edges come last."""
+    """All that is to be drawn. ``labels[n]`` names what the wires of net ``n`` carry; back edges come last.
+
+    Attributes:
+        keys: what each net is about; of a back edge the keys at both of its ends.
+        ends: for each net the parts that it connects.
+    """
 
     width: float
     height: float
     cards: tuple[Box, ...]
     labels: tuple[Box, ...]
     wires: tuple[Wire, ...]
+    keys: tuple[tuple[Key, ...], ...]
+    ends: tuple[tuple[int, ...], ...]
 
 
 def layout(graph: Graph) -> Drawing:
@@ -79,7 +87,12 @@ class _Router:
             [*(box.x + box.width for box in boxes), *(x for wire in wires for x, _ in wire.points)], default=0.0
         )
         labels = (*self.labels, *(label for label, _ in loops))
-        return Drawing(right + MARGIN, self.height, tuple(self.cards), labels, tuple(wires))
+        keys = [*(net.keys for net in plan.nets), *((*loop.keys, *map(next_key, loop.keys)) for loop in plan.loops)]
+        ends = [
+            *((net.writer, *net.readers) for net in plan.nets),
+            *((loop.source, loop.target) for loop in plan.loops),
+        ]
+        return Drawing(right + MARGIN, self.height, tuple(self.cards), labels, tuple(wires), tuple(keys), tuple(ends))
 
     def _ports(self) -> tuple[dict[tuple[int, int], float], dict[tuple[int, int], float]]:
         """For (card, net): where the net's line leaves the card below, and where it enters above."""

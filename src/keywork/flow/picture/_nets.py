@@ -11,24 +11,30 @@ from keywork.flow._graph import Graph
 
 @dataclass(frozen=True, slots=True)
 class Net:
-    """Keys that one part writes and the same parts read: drawn as one label and one line."""
+    """Keys that one part writes and the same parts read: drawn as one label and one line.
+
+    If ``carried``, they are states of the step before, and the writer is the part that takes them up.
+    """
 
     writer: int
     readers: tuple[int, ...]
     keys: tuple[Key, ...]
+    carried: bool = False
 
 
 def nets_of(graph: Graph) -> tuple[list[Net], dict[int, tuple[Key, ...]]]:
     """The bundles of a graph, and for each part the keys that it writes and nothing reads."""
-    bundles: dict[tuple[int, tuple[int, ...]], list[Key]] = {}
+    bundles: dict[tuple[int, tuple[int, ...], bool], list[Key]] = {}
     unread: dict[int, list[Key]] = {}
     carried = {(carry.source, next_key(carry.key)) for carry in graph.carries}
     for stream in graph.streams:
         if stream.readers:
-            bundles.setdefault((stream.writer, stream.readers), []).append(stream.key)
+            bundles.setdefault((stream.writer, stream.readers, False), []).append(stream.key)
         elif (stream.writer, stream.key) not in carried:
             unread.setdefault(stream.writer, []).append(stream.key)
-    nets = [Net(writer, readers, tuple(keys)) for (writer, readers), keys in bundles.items()]
+    for stream in graph.handed_on:
+        bundles.setdefault((stream.writer, stream.readers, True), []).append(stream.key)
+    nets = [Net(writer, readers, tuple(keys), carried) for (writer, readers, carried), keys in bundles.items()]
     return nets, {part: tuple(keys) for part, keys in unread.items()}
 
 

@@ -77,7 +77,8 @@ def plan_of(graph: Graph) -> Plan:
         inputs = sum(i in net.readers for net in nets) + sum(i == loop.target for loop in loops)
         outputs = sum(i == net.writer for net in nets) + sum(i == loop.source for loop in loops)
         cards.append(card_of(part, unread.get(i, ()), max(inputs, outputs)))
-    labels = [label_of([entries[key] for key in net.keys], graph.parts[net.writer].kind) for net in nets]
+    kinds = ["carry" if net.carried else graph.parts[net.writer].kind for net in nets]
+    labels = [label_of([entries[key] for key in net.keys], kind) for net, kind in zip(nets, kinds, strict=True)]
     rows = rows_of([card.width for card in cards], nets, _WIDEST_ROW)
 
     things = Things(cards, labels, nets, rows)

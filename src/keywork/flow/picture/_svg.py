@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 
+from keywork._keys import Key
 from keywork.flow._graph import Graph
 from keywork.flow.picture._boxes import Box, Text
 from keywork.flow.picture._layout import Drawing, Wire, layout
@@ -30,11 +31,16 @@ _SURFACES = {"bg": ("#ffffff", "#12161d"), "card": ("#f7f8fa", "#1b212b"), "rim"
 
 
 def svg_of(graph: Graph) -> str:
-    """Draw a graph."""
-    return "\n".join(_document(layout(graph))) + "\n"
+    """Draw a graph. Each group says in ``data-`` attributes which parts and keys of the graph it is about."""
+    return "\n".join(_document(layout(graph), {entry.key: i for i, entry in enumerate(graph.entries)})) + "\n"
 
 
-def _document(drawing: Drawing) -> Iterator[str]:
+def palette(dark: bool) -> str:
+    """The colours as CSS variables: ``--kw-ink:#17202e;``..."""
+    return "".join(f"--kw-{name}:{pair[dark]};" for name, pair in {**_SURFACES, **_HUES}.items())
+
+
+def _document(drawing: Drawing, index: Mapping[Key, int]) -> Iterator[str]:
     width, height = _number(drawing.width), _number(drawing.height)
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="kw-flow" role="img" width="{width}" height="{height}" '
@@ -43,30 +49,26 @@ def _document(drawing: Drawing) -> Iterator[str]:
     yield f"<style>{_style()}</style>"
     yield f'<rect class="bg" width="{width}" height="{height}" rx="12"/>'
     for n, label in enumerate(drawing.labels):
-        yield f'<g class="net {label.kind}">'
+        keys = [index.get(key, -1) for key in drawing.keys[n]]
+        yield f'<g class="net {label.kind}" data-keys="{_listed(keys)}" data-parts="{_listed(drawing.ends[n])}">'
         own = [wire for wire in drawing.wires if wire.net == n]
         yield from (f'<path class="gap" d="{_path(wire.points)}"/>' for wire in own)
         yield from (f'<path class="line" d="{_path(wire.points)}"/>' for wire in own)
         yield from (_arrow(wire) for wire in own if wire.arrow)
-        yield from _box(label, radius=8)
+        yield from _box(label, 8, keys)
         yield "</g>"
-    for card in drawing.cards:
-        yield f'<g class="{card.kind}">'
-        yield from _box(card, radius=10)
+    for i, card in enumerate(drawing.cards):
+        yield f'<g class="part {card.kind}" data-part="{i}">'
+        yield from _box(card, 10)
         yield "</g>"
     yield "</svg>"
 
 
 def _style() -> str:
-    names = {**_SURFACES, **_HUES}
-
-    def colours(which: int) -> str:
-        return "".join(f"--kw-{name}:{pair[which]};" for name, pair in names.items())
-
     return (
-        f".kw-flow{{{colours(0)}max-width:100%;height:auto;font-family:system-ui,-apple-system,'Segoe UI',Roboto,"
-        "'Helvetica Neue',Arial,sans-serif}"
-        f"@media(prefers-color-scheme:dark){{.kw-flow{{{colours(1)}}}}}"
+        f".kw-flow{{{palette(dark=False)}max-width:100%;height:auto;font-family:system-ui,-apple-system,'Segoe UI',"
+        "Roboto,'Helvetica Neue',Arial,sans-serif}"
+        f"@media(prefers-color-scheme:dark){{.kw-flow{{{palette(dark=True)}}}}}"
         ".kw-flow .bg{fill:var(--kw-bg)}"
         + "".join(f".kw-flow .{kind}{{--hue:var(--kw-{kind})}}" for kind in _HUES)
         + ".kw-flow .card{fill:var(--kw-card);stroke:var(--kw-rim)}.kw-flow .stripe{fill:var(--hue)}"
@@ -82,9 +84,9 @@ def _style() -> str:
     )
 
 
-def _box(box: Box, radius: float) -> Iterator[str]:
+def _box(box: Box, radius: float, keys: Sequence[int] = ()) -> Iterator[str]:
     x, y, width, height = map(_number, (box.x, box.y, box.width, box.height))
-    yield f"<g><title>{_escaped(box.tip)}</title>"
+    yield f"<g><title>{escaped(box.tip)}</title>"
     yield f'<rect class="{box.style}" x="{x}" y="{y}" width="{width}" height="{height}" rx="{_number(radius)}"/>'
     if box.style == "card":
         # The left edge, in the colour of the kind; the outer corners follow those of the card.
@@ -93,18 +95,20 @@ def _box(box: Box, radius: float) -> Iterator[str]:
             f'<path class="stripe" d="M{_number(box.x + radius)} {y}a{r} {r} 0 0 0-{r} {r}v{tall}a{r} {r} 0 0 0 {r} {r}'
             f'a6 {r} 0 0 1-6-{r}v-{tall}a6 {r} 0 0 1 6-{r}z"/>'
         )
-    yield from map(_text, box.texts)
+    yield from (_text(text, keys[text.row] if 0 <= text.row < len(keys) else -1) for text in box.texts)
     yield "</g>"
 
 
-def _text(text: Text) -> str:
+def _text(text: Text, key: int) -> str:
     place = f'x="{_number(text.x)}" y="{_number(text.y)}" font-size="{_number(text.size)}"'
     if text.pieces[0][1] in ("key", "dim"):
         place += ' class="mono"'
     if text.anchor == "end":
         place += ' text-anchor="end"'
+    if key >= 0:
+        place += f' data-key="{key}"'
     pieces = (
-        _escaped(piece) if style == "key" else f'<tspan class="{style}">{_escaped(piece)}</tspan>'
+        escaped(piece) if style == "key" else f'<tspan class="{style}">{escaped(piece)}</tspan>'
         for piece, style in text.pieces
     )
     return f"<text {place}>{''.join(pieces)}</text>"
@@ -147,6 +151,10 @@ def _number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _escaped(text: str) -> str:
-    """For XML, which has no place for most control characters even in escaped form."""
+def _listed(numbers: Iterable[int]) -> str:
+    return " ".join(str(number) for number in numbers if number >= 0)
+
+
+def escaped(text: str) -> str:
+    """For XML and HTML, which have no place for most control characters even in escaped form."""
     return escape("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text))

@@ -1,0 +1,110 @@
+"""Parts that read and write keys: new names for these, the tensors of a call, and which parts a selection takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from keywork._errors import Finding, MissingKeyError
+from keywork._keys import NEXT, Key, argument_name, as_key, is_parent, listed, meant, renamed, unique
+
+
+def check_names(names: Mapping[Any, Any], keys: Sequence[Key], renamable: bool = True) -> list[Finding]:
+    """What is wrong with giving these new ``names`` (old: new) to the ``keys`` of a module."""
+    fix = "write compute(self, *inputs), or make a step of it: TensorDictSequential(module).renamed({...})."
+    opaque = Finding("opaque", "its forward(td) names its entries itself, out of reach of a renaming.", "", fix)
+    findings = [] if renamable else [opaque]
+    for key in unknown_names([as_key(name) for name in names], keys):
+        fix = f"{meant(key, keys)}Rename one of these."
+        findings.append(Finding("unknown-name", f"there is no {key!r} to rename.", f"its keys {listed(keys)}", fix))
+    return findings
+
+
+def unknown_names(names: Iterable[Key], keys: Iterable[Key]) -> list[Key]:
+    """Those of ``names`` that stand for none of the keys: no key, no parent of one, and neither for the next step.
+
+    >>> unknown_names(["h", "g", "x"], [("next", "h"), ("g", "a")])
+    ['x']
+    """
+    there = [other for key in keys for other in (key, *([as_key(key[1:])] if key[0] == NEXT else []))]
+    return [name for name in names if not any(name == key or is_parent(name, key) for key in there)]
+
+
+def rekeyed(held: Any, names: Mapping[Key, Key]) -> Any:
+    """What an attribute becomes that holds a key, a list of keys, a dict by key, or something with ``renamed(names)``.
+
+    >>> rekeyed({"h": 1}, {"h": "s"}), rekeyed(["a", ("g", "b")], {"g": "f"})
+    ({'s': 1}, ['a', ('f', 'b')])
+    """
+    if isinstance(held, str | tuple):
+        return renamed(held, names)
+    if isinstance(held, list):
+        return [renamed(key, names) for key in held]
+    if isinstance(held, dict):
+        return {renamed(key, names): value for key, value in held.items()}
+    return held.renamed(names) if hasattr(held, "renamed") else held
+
+
+def tensors_by_key(
+    label: str, in_keys: Sequence[Key], optional: Sequence[Key], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> dict[Key, Any]:
+    """The tensors that were given, by position and by name.
+
+    Raises:
+        TypeError: there are too many, or one is given twice or under a name that is none.
+        MissingKeyError: one is absent that is not optional.
+    """
+    keys = unique(in_keys)
+    names = {argument_name(key): key for key in keys} if kwargs else {}
+    if len(args) > len(keys):
+        raise TypeError(f"{label} takes {len(keys)} tensors, {listed(keys)}; got {len(args)}.")
+    given = dict(zip(keys, args, strict=False))
+    for name, value in kwargs.items():
+        if name not in names or names[name] in given:
+            problem = "given twice" if name in names else "none of its in_keys"
+            raise TypeError(f"{label}: {name!r} is {problem}. It takes {listed(names)}.")
+        given[names[name]] = value
+    given = {key: value for key, value in given.items() if value is not None}
+    for key in keys:
+        if key not in given and key not in optional:
+            raise MissingKeyError.of(label, key, listed(given), meant(key, given), place="the call")
+    return given
+
+
+class Reading(Protocol):
+    """What reads and writes keys."""
+
+    @property
+    def reads(self) -> tuple[Key, ...]:
+        """What has to be there."""
+
+    @property
+    def inputs(self) -> tuple[Key, ...]:
+        """What is read if it is there."""
+
+    @property
+    def writes(self) -> tuple[Key, ...]:
+        """What is there afterwards."""
+
+
+def subsequence(parts: Sequence[Reading], given: Iterable[Key] | None, wanted: Iterable[Key] | None) -> list[int]:
+    """Which of the parts, in their order, can run from the keys ``given``, and are needed for those ``wanted``.
+
+    None asks for nothing: all parts can run, or all are needed.
+    """
+    chosen = list(range(len(parts)))
+    if given is not None:
+        there, able = set(given), []
+        for number in chosen:
+            if there.issuperset(parts[number].reads):
+                there.update(parts[number].writes)
+                able.append(number)
+        chosen = able
+    if wanted is not None:
+        asked, needed = set(wanted), []
+        for number in reversed(chosen):
+            if not asked.isdisjoint(parts[number].writes):
+                asked.update(parts[number].inputs)
+                needed.append(number)
+        chosen = needed[::-1]
+    return chosen

@@ -1,0 +1,48 @@
+"""States that are carried from step to step: whose they are, and who hands them on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from keywork._errors import Finding
+from keywork._keys import Key, next_key, with_suffix
+from keywork.flow._overwritten import same_computation
+from keywork.flow._parts import Step
+
+
+def shared_states(steps: Sequence[Step]) -> list[Finding]:
+    """A finding for every two parts that carry a state of their own under one key.
+
+    One module that occurs twice, as the trunk of an actor and of a critic does, has one memory, and is right.
+    """
+    findings, owners = list[Finding](), dict[Key, Step]()
+    for step in steps:
+        for key in step.part.carries:
+            first = owners.setdefault(key, step)
+            if first is not step and not same_computation(first.module, step.module):
+                problem = (
+                    f"{first.part.name} ({first.part.kind}) and {step.part.name} ({step.part.kind}) both carry "
+                    f"{key!r} from step to step: two memories would have one state, that of the second."
+                )
+                fix = (
+                    f"give one of them another key, such as {with_suffix(key, '_2')!r} in its in_keys; "
+                    "or use one module in both places, if they are to remember the same."
+                )
+                findings.append(Finding("shared-state", problem, "", fix))
+    return findings
+
+
+def unwritten_states(steps: Sequence[Step]) -> list[Finding]:
+    """A finding for every state that is said to be carried, and whose next one nobody writes."""
+    written = {key for step in steps for key in step.part.writes}
+    findings = []
+    for step in steps:
+        for key in step.part.carries:
+            if next_key(key) not in written:
+                problem = (
+                    f"{step.part.name} ({step.part.kind}) carries {key!r} from step to step, and nobody writes "
+                    f"{next_key(key)!r}: the step after would have none."
+                )
+                fix = f"write it, out_keys=[..., {next_key(key)!r}], or do not carry {key!r}."
+                findings.append(Finding("unwritten-state", problem, "", fix))
+    return findings
