@@ -134,6 +134,17 @@ class TestRenamed:
     def test_other_keys_are_left_alone(self):
         assert renamed("agent", {"agents": "robots"}) == "agent"
 
+    def test_the_nearest_parent_decides(self):
+        names = {"agents": "robots", ("agents", "left"): "lefty"}
+        assert renamed(("agents", "left", "action"), names) == ("lefty", "action")
+        assert renamed(("agents", "right", "action"), names) == ("robots", "right", "action")
+
+    def test_the_entry_of_the_next_step_goes_along(self):
+        assert renamed(("next", "h"), {"h": "s"}) == ("next", "s")
+        assert renamed(("next", "agents", "h"), {"agents": ("all", "robots")}) == ("next", "all", "robots", "h")
+        assert renamed(("next", "h"), {"h": "s", ("next", "h"): ("next", "t")}) == ("next", "t")
+        assert renamed(("next", "h"), {"next": "later", "h": "s"}) == ("later", "h")
+
 
 class TestSuggestions:
     def test_the_nearest_candidate(self):

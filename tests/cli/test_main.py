@@ -33,7 +33,10 @@ class TestAnswersAtOnce:
         out, err = capsys.readouterr()
         assert err == ""
         assert out.startswith("usage: keywork COMMAND ...\n")
-        for word in ("train ALGORITHM", "eval RUN", "--version", "keywork train ppo --env CartPole-v1"):
+        for word in (
+            *("train ALGORITHM", "eval RUN", "graph PIPELINE", "check PIPELINE", "--version"),
+            *("keywork train ppo --env CartPole-v1", "keywork graph ppo --env Pendulum-v1 -o flow.html"),
+        ):
             assert word in out
         assert max(map(len, out.splitlines())) <= 80
 
@@ -41,6 +44,22 @@ class TestAnswersAtOnce:
     def test_the_algorithms(self, capsys, words):
         assert main(words) == 0
         assert "\n  ppo       proximal policy optimisation, " in capsys.readouterr().out
+
+    @pytest.mark.parametrize("command", ["graph", "check"])
+    @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+    def test_what_can_be_drawn_and_checked(self, capsys, command, words):
+        assert main([command, *words]) == 0
+        out = capsys.readouterr().out
+        assert out.startswith(f"usage: keywork {command} PIPELINE [OPTIONS]\n")
+        for word in (
+            "\n  FILE.py:FUNCTION ",
+            "the function is build",
+            "\n  ppo   ",
+            "--format",
+            f"keywork {command} my_file",
+        ):
+            assert word in out
+        assert max(map(len, out.splitlines())) <= 80
 
     def test_knows_every_algorithm(self):
         assert set(ALGORITHMS) == set(RECIPES)
@@ -50,11 +69,12 @@ class TestAnswersAtOnce:
         code = (
             "import sys; from keywork.cli import main\n"
             "codes = [main([]), main(['--version']), main(['train', '--help']), main(['trian'])]\n"
-            "assert codes == [0, 0, 0, 2], codes\n"
+            "codes += [main(['graph', '-h']), main(['check']), main(['check', 'pop'])]\n"
+            "assert codes == [0, 0, 0, 2, 0, 0, 2], codes\n"
             "assert not {'torch', 'numpy', 'rich', 'tyro', 'gymnasium'} & set(sys.modules)"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-        assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
+        assert (done.returncode, done.stderr.count("\n")) == (0, 2), done.stderr
 
     @pytest.mark.parametrize("start", [["-m", "keywork"], ["-m", "keywork.cli"]])
     def test_as_a_module(self, start):
@@ -74,6 +94,20 @@ class TestRefuses:
             (
                 ["train", "--env", "CartPole-v1"],
                 "The algorithm comes before the options: keywork train ppo --env CartPole-v1.",
+            ),
+            (
+                ["graph", "-o", "flow.svg", "ppo"],
+                "The pipeline comes before the options: keywork graph my_file.py:build -o flow.html.",
+            ),
+            (
+                ["check", "--format", "github"],
+                "The pipeline comes before the options: keywork check my_file.py:build --format github.",
+            ),
+            (["train", "my_file.py"], "There is no algorithm 'my_file.py'. 'keywork train --help' lists all."),
+            (
+                ["check", "pop"],
+                "There is no algorithm 'pop'. Did you mean 'ppo'? "
+                "For a function of your own, type keywork check FILE.py:FUNCTION. 'keywork check --help' lists all.",
             ),
         ],
     )

@@ -1,5 +1,7 @@
 """What a collector refuses before the first step, beyond missing keys."""
 
+import logging
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,7 @@ from torch import nn
 from keywork.collectors import Collector
 from keywork.distributions import IndependentNormal
 from keywork.envs import GymEnv
-from keywork.modules import AdditiveGaussianModule, ProbabilisticActor, gSDEModule
+from keywork.modules import AdditiveGaussianModule, GRUModule, ProbabilisticActor, gSDEModule
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModule, TensorDictSequential
 
 
@@ -45,3 +47,43 @@ def test_noise_that_is_in_the_distribution_or_unscored_is_collected():
         batch = Collector(env, policy, frames_per_batch=8).collect()
         torch.testing.assert_close(policy.log_prob(batch), batch["sample_log_prob"])
         assert "sample_log_prob" not in Collector(env, noisy(), frames_per_batch=8).collect()
+
+
+def forgetful():
+    memory = GRUModule(4, 8, in_key="observation", out_key="features")
+    best = TensorDictModule(lambda x: x[..., :2].argmax(-1), ["features"], ["action"])
+    return TensorDictSequential(memory, best).select_out_keys("action")
+
+
+def test_a_selection_that_drops_the_next_state_is_refused_with_what_to_keep():
+    with GymEnv("CartPole-v1") as env, pytest.raises(ValueError) as error:
+        Collector(env, forgetful(), frames_per_batch=4)
+    assert str(error.value) == (
+        "Collector cannot be built: 1 finding.\n"
+        "1. the policy (TensorDictSequential) reads 'recurrent_state', which the environment 'CartPole-v1' does not "
+        "show. Its selected out_keys drop ('next', 'recurrent_state'), which would become that.\n"
+        "   provided: CartPole-v1 shows 'observation', 'done', 'terminated', 'truncated', 'is_init'\n"
+        "   Keep it: select_out_keys(..., ('next', 'recurrent_state'))."
+    )
+
+
+def test_what_the_flow_of_both_finds_is_refused_here_too():
+    late = TensorDictSequential(
+        {
+            "net": TensorDictModule(nn.Linear(4, 2), ["observation"], ["logits"]),
+            "normaliser": TensorDictModule(lambda x: x / 2, ["observation"], ["observation"]),
+            "best": TensorDictModule(lambda x: x.argmax(-1), ["logits"], ["action"]),
+        }
+    )
+    with GymEnv("CartPole-v1") as env, pytest.raises(ValueError, match="put normaliser before net") as error:
+        Collector(env, late, frames_per_batch=4)
+    assert [finding.kind for finding in error.value.findings] == ["late-normaliser"]
+
+
+def test_check_false_builds_all_the_same_with_a_word_in_the_log(caplog):
+    with GymEnv("Pendulum-v1", clip_actions=True) as env, caplog.at_level(logging.WARNING, "keywork"):
+        batch = Collector(env, noisy(return_log_prob=True), frames_per_batch=4, check=False).collect()
+    assert batch.batch_size == (1, 4)
+    assert [record.getMessage() for record in caplog.records] == [
+        "Collector(check=False): Pendulum-v1 and its policy are not checked."
+    ]

@@ -25,7 +25,7 @@ class TestCheckArguments:
     def test_of_several_actions_each_finding_says_whose_it_is(self):
         unknown, keyword, missing = check_arguments(D.Normal, ["lok"], ["lo", "scale"], "steer")
         assert unknown.problem == "Normal of 'steer' has no parameter 'lok'."
-        assert unknown.fix == "did you mean 'loc'? name its key otherwise with in_keys={'steer': {'argument': key}}."
+        assert unknown.fix == "did you mean 'loc'? name its key otherwise with in_keys={'steer': {'loc': 'lok'}}."
         assert keyword.fix == "did you mean 'loc'? drop it from extra_kwargs."
         assert missing.fix == "add a key for 'loc' to in_keys, or pass extra_kwargs={'steer': {'loc': ...}}."
 

@@ -77,3 +77,17 @@ def test_draws_of_a_batch_are_independent():
     draws = Categorical(logits=torch.zeros(2, 2)).sample((20_000,), generator=torch.Generator().manual_seed(5))
     counts = torch.bincount(draws[:, 0] * 2 + draws[:, 1], minlength=4).double()
     assert chi_square(counts, torch.full((4,), 0.25).double()) < 16.27
+
+
+@pytest.mark.parametrize("kind", [IndependentNormal, TanhNormal, TruncatedNormal])
+def test_several_draws_of_a_batch_whose_size_is_dynamic_compile(kind):
+    """A generator=None that is passed on cannot be."""
+
+    def several(loc):
+        return kind(loc, torch.ones_like(loc)).sample_and_log_prob((3,))[0]
+
+    compiled = torch.compile(several, fullgraph=True, backend="eager", dynamic=True)
+    for size in (4, 7):
+        assert compiled(torch.zeros(size, 2)).shape == (3, size, 2)
+    choose = torch.compile(lambda x: Categorical(x).sample((3,)), fullgraph=True, backend="eager", dynamic=True)
+    assert choose(torch.zeros(4, 2)).shape == (3, 4)

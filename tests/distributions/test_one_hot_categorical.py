@@ -67,3 +67,49 @@ def test_the_support_is_one_hot():
     support = OneHotCategorical(logits=LOGITS).support
     assert support.check(F.one_hot(torch.arange(3))).all()
     assert not support.check(torch.ones(3)).any()
+
+
+class Field(enum.Enum):
+    """As the field spells it."""
+
+    PassThrough = 1
+    RelaxedOneHot = 2
+
+
+METHODS = [("pass-through", "pass-through"), ("relaxed", "relaxed"), (Field.PassThrough, "pass-through")]
+METHODS += [(Field.RelaxedOneHot, "relaxed")]
+KINDS = [OneHotCategorical, lambda x, **o: MaskedOneHotCategorical(x, mask=torch.ones(4, dtype=torch.bool), **o)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("method", "name"), METHODS)
+def test_gradients_of_a_draw(kind, method, name):
+    logits = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
+    dist, weights = kind(logits, grad_method=method), torch.randn(4, dtype=torch.float64)
+    assert dist.grad_method == dist.expand((2, 6)).grad_method == name
+    assert not dist.has_rsample
+    value = dist.rsample(generator=torch.Generator().manual_seed(0))
+    assert ((value == 0) | (value == 1)).all() and (value.sum(-1) == 1).all()
+    # The value is that of the same draw without a gradient.
+    assert torch.equal(value.detach(), dist.sample(generator=torch.Generator().manual_seed(0)).double())
+    (gradient,) = torch.autograd.grad(value @ weights, logits, torch.ones(6, dtype=torch.float64))
+    if name == "relaxed":
+        # softmax(logits + g), with g = -log(-log u) and the u of that seed.
+        uniform = torch.rand(6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        soft = (logits - (-(uniform + torch.finfo(torch.float32).tiny).log()).log()).softmax(-1)
+    else:
+        soft = logits.softmax(-1)
+    (expected,) = torch.autograd.grad(soft @ weights, logits, torch.ones(6, dtype=torch.float64))
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_another_way_to_have_gradients_is_refused():
+    with pytest.raises(SpecError) as error:
+        OneHotCategorical(torch.zeros(3), grad_method="gumbel")
+    assert str(error.value) == (
+        "OneHotCategorical cannot be built: there is no such way to have gradients of a draw.\n"
+        "  where: grad_method\n"
+        "  expected: 'pass-through' or 'relaxed'\n"
+        "  got: 'gumbel'\n"
+        "  fix: grad_method='relaxed' for a Gumbel-softmax, or leave it out"
+    )

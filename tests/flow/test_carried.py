@@ -58,8 +58,14 @@ def test_it_is_no_finding_if_it_is_said_or_if_there_is_no_environment():
     assert Flow(Counter()).findings == ()
 
 
+class Best(nn.Module):
+    def forward(self, scores):
+        return scores.argmax(-1)
+
+
 def test_a_state_inside_a_sequential_that_hides_other_outputs_is_known_too():
-    policy = TensorDictSequential(memory(), TensorDictModule(nn.Linear(8, 2), ["features"], ["action"]))
+    act = nn.Sequential(nn.Linear(8, 2), Best())
+    policy = TensorDictSequential(memory(), TensorDictModule(act, ["features"], ["action"]))
     with GymEnv("CartPole-v1") as env:
         flow = Flow(env, policy.select_out_keys("action", ("next", "recurrent_state")))
     assert flow["recurrent_state"].holds.shape == flow["next", "recurrent_state"].holds.shape == (1, 8)

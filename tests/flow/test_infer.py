@@ -46,8 +46,16 @@ def test_what_a_module_writes_is_what_running_it_gives(function, expected):
 
 def test_convolutions_flatten_and_lazy_layers_are_run_through_and_lazy_ones_stay_lazy():
     lazy = nn.LazyLinear(5)
-    net = nn.Sequential(nn.Flatten(0, 1), nn.Conv2d(3, 8, 3), nn.Flatten(), lazy, nn.Unflatten(0, (2, 3)))
-    flow = Flow({"x": Unbounded((3, 8, 8))}, wrapped(net))
+
+    class OfSequences(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), lazy)
+
+        def forward(self, x):
+            return self.net(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+    flow = Flow({"x": Unbounded((3, 8, 8))}, wrapped(OfSequences()))
     assert holds(flow, "y") == Holding((5,), "float32")
     assert isinstance(lazy.weight, nn.UninitializedParameter)
     assert flow.graph.notes == ()
@@ -69,10 +77,21 @@ def test_what_cannot_be_run_at_all_is_a_note_and_what_follows_from_it_unknown():
     assert flow.graph.notes == ("what broken writes is not known: ValueError: this never works",)
 
 
-def test_a_wrong_width_is_a_note():
-    flow = Flow(SOURCE, wrapped(nn.Linear(5, 3)))
-    assert flow["y"].holds == Holding()
-    assert flow.graph.notes[0].startswith("what Linear writes is not known: RuntimeError: mat1 and mat2 shapes")
+def test_a_network_for_one_batch_dimension_is_run_with_one():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 6 * 6, 5))
+    flow = Flow({"x": Bounded(0, 1, (3, 8, 8))}, wrapped(net), wrapped(torch.tanh, ["y"], ["z"]))
+    assert holds(flow, "y") == holds(flow, "z") == Holding((5,), "float32")
+    assert flow.graph.notes == ()
+
+
+def test_a_network_for_another_batch_is_a_note():
+    net = nn.Sequential(nn.Flatten(0, 1), nn.Linear(4, 2), nn.Unflatten(0, (2, 3)))
+    flow = Flow(SOURCE, wrapped(net))
+    assert holds(flow, "y") == Holding()
+    assert flow.graph.notes == (
+        "what Sequential writes is not known: RuntimeError: unflatten: Provided sizes [2, 3] don't multiply up to the "
+        "size of dim 0 (35) in the input tensor",
+    )
 
 
 class Opaque(TensorDictModuleBase):

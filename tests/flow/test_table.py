@@ -10,8 +10,11 @@ from torch import nn
 from keywork import distributions as d
 from keywork.envs import GymEnv
 from keywork.flow import Flow, Part
+from keywork.flow._describe import name_of
+from keywork.modules import GRUModule, QValueActor, WrapModule, as_tensordict_module
+from keywork.nets import Chain
 from keywork.nn import ProbabilisticTensorDictModule, ProbabilisticTensorDictSequential, TensorDictModule
-from keywork.specs import Unbounded
+from keywork.specs import Binary, Bounded, Categorical, Unbounded
 
 
 @pytest.fixture
@@ -29,27 +32,27 @@ def flow():
 
 
 PPO = """\
-key               shape  dtype    domain                  written by        read by
-----------------  -----  -------  ----------------------  ----------------  ------------------------
-observation       [4]    float32  (-inf, inf) by element  CartPole-v1       Linear, GAE, ClipPPOLoss
-done              [1]    bool     bool                    CartPole-v1       -
-terminated        [1]    bool     bool                    CartPole-v1       -
-truncated         [1]    bool     bool                    CartPole-v1       -
-is_init           [1]    bool     bool                    CartPole-v1       -
-logits            [2]    float32                          Linear            Categorical
-action            []     int64    {0..1}                  Categorical       CartPole-v1 step,
-                                                                            ClipPPOLoss
-sample_log_prob   []     float32                          Categorical       ClipPPOLoss
-advantage         ?      ?                                GAE               ClipPPOLoss
-value_target      ?      ?                                GAE               ClipPPOLoss
-loss_objective    ?      ?                                ClipPPOLoss       Adam
-loss_critic       ?      ?                                ClipPPOLoss       Adam
-----------------  -----  -------  ----------------------  ----------------  ------------------------
-next.observation  [4]    float32  (-inf, inf) by element  CartPole-v1 step  GAE
-next.reward       [1]    float32  real                    CartPole-v1 step  GAE
-next.done         [1]    bool     bool                    CartPole-v1 step  GAE
-next.terminated   [1]    bool     bool                    CartPole-v1 step  GAE
-next.truncated    [1]    bool     bool                    CartPole-v1 step  -"""
+key               shape  dtype    domain              written by        read by
+----------------  -----  -------  ------------------  ----------------  ----------------------------
+observation       [4]    float32  within (-inf, inf)  CartPole-v1       Linear, GAE, ClipPPOLoss
+done              [1]    bool     bool                CartPole-v1       -
+terminated        [1]    bool     bool                CartPole-v1       -
+truncated         [1]    bool     bool                CartPole-v1       -
+is_init           [1]    bool     bool                CartPole-v1       -
+logits            [2]    float32                      Linear            Categorical
+action            []     int64    {0..1}              Categorical       CartPole-v1 step,
+                                                                        ClipPPOLoss
+sample_log_prob   []     float32                      Categorical       ClipPPOLoss
+advantage         ?      ?                            GAE               ClipPPOLoss
+value_target      ?      ?                            GAE               ClipPPOLoss
+loss_objective    ?      ?                            ClipPPOLoss       Adam
+loss_critic       ?      ?                            ClipPPOLoss       Adam
+----------------  -----  -------  ------------------  ----------------  ----------------------------
+next.observation  [4]    float32  within (-inf, inf)  CartPole-v1 step  GAE
+next.reward       [1]    float32  real                CartPole-v1 step  GAE
+next.done         [1]    bool     bool                CartPole-v1 step  GAE
+next.terminated   [1]    bool     bool                CartPole-v1 step  GAE
+next.truncated    [1]    bool     bool                CartPole-v1 step  -"""
 
 
 def test_the_table_of_ppo_on_cartpole(flow):
@@ -57,27 +60,80 @@ def test_the_table_of_ppo_on_cartpole(flow):
 
 
 NARROW = """\
-key               shape  dtype    domain          written by      read by
-----------------  -----  -------  --------------  --------------  --------------
-observation       [4]    float32  (-inf, inf) by  CartPole-v1     Linear, GAE,
-                                  element                         ClipPPOLoss
-done              [1]    bool     bool            CartPole-v1     -
-terminated        [1]    bool     bool            CartPole-v1     -
-truncated         [1]    bool     bool            CartPole-v1     -
-is_init           [1]    bool     bool            CartPole-v1     -
-logits            [2]    float32                  Linear          Categorical
-action            []     int64    {0..1}          Categorical     CartPole-v1"""
+key               shape  dtype    domain         written by      read by
+----------------  -----  -------  -------------  --------------  ---------------
+observation       [4]    float32  within         CartPole-v1     Linear, GAE,
+                                    (-inf, inf)                  ClipPPOLoss
+done              [1]    bool     bool           CartPole-v1     -
+terminated        [1]    bool     bool           CartPole-v1     -
+truncated         [1]    bool     bool           CartPole-v1     -
+is_init           [1]    bool     bool           CartPole-v1     -
+logits            [2]    float32                 Linear          Categorical
+action            []     int64    {0..1}         Categorical     CartPole-v1
+                                                                   step,
+                                                                 ClipPPOLoss"""
 
 
 def test_a_narrow_terminal_breaks_the_last_three_columns_and_loses_nothing(flow):
-    assert flow.table(width=80).splitlines()[:10] == NARROW.splitlines()
-    for width in (60, 80, 100, 200):
-        words = flow.table(width).split()
-        assert sorted(w for w in words if not w.startswith("--")) == sorted(
-            w for w in flow.table().split() if not w.startswith("--")
-        )
-    assert all(len(line) <= 80 for line in flow.table(80).splitlines())
-    assert all(len(line) <= 100 for line in flow.table().splitlines())
+    assert flow.table(width=80).splitlines()[:12] == NARROW.splitlines()
+    for width in (40, 60, 80, 100):
+        texts = [flow.table(w).split() for w in (width, 200)]
+        one, other = (sorted("".join(w for w in words if not w.startswith("--"))) for words in texts)
+        assert one == other
+    for width in (80, 90, 100):
+        assert all(len(line) <= width for line in flow.table(width).splitlines())
+
+
+BROKEN = """\
+key          shape  dtype    domain        written by         read by
+-----------  -----  -------  ------------  -----------------  ------------------
+observation  [2]    float32  within        inputs             OrnsteinUhlenbeck
+                               [-8, 8]                          ProcessModule,
+                                                              Reader of actions
+action       ?      ?                      OrnsteinUhlenbeck  Reader of actions
+                                             ProcessModule"""
+
+
+def test_a_name_that_is_too_long_is_broken_at_its_humps_and_shifts_nothing():
+    name = "OrnsteinUhlenbeckProcessModule"
+    parts = {"observation": Bounded([-1, -8], [1, 8])}, Part(name, "policy", ("observation",), ("action",))
+    later = Part("Reader of actions", reads=("action", "observation"))
+    assert Flow(*parts, later).table(width=80) == BROKEN
+    assert Flow(*parts, later).table(width=200).splitlines()[2].endswith(f"{name}, Reader of actions")
+
+
+def test_values_that_are_handed_on_are_those_of_who_has_computed_them():
+    actor = QValueActor(nn.Linear(4, 2), in_keys=["observation"], spec=Categorical(2))
+    flow = Flow({"observation": Unbounded(4)}, actor)
+    assert flow["action_value"].written_by == ("Linear",)
+    assert flow["chosen_action_value"].written_by == ("QValueModule",)
+
+
+def test_the_next_state_is_of_the_domain_of_the_state():
+    flow = Flow(
+        {"observation": Unbounded(4), "is_init": Binary((1,), dtype=torch.bool)},
+        GRUModule(4, 8, in_key="observation", out_key="h"),
+    )
+    assert flow["recurrent_state"].holds.domain == flow["next", "recurrent_state"].holds.domain == "real"
+
+
+def double(x):
+    return 2 * x
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (TensorDictModule(double, ["x"], ["y"]), "double"),
+        (WrapModule(double, in_keys=["x"], out_keys=["y"]), "double"),
+        (as_tensordict_module(in_keys=["x"], out_keys=["y"])(double), "double"),
+        (TensorDictModule(lambda x: x, ["x"], ["y"]), "function"),
+        (TensorDictModule(Chain(Chain(nn.Tanh(), nn.Linear(4, 2)), nn.ReLU()), ["x"], ["y"]), "Linear"),
+        (TensorDictModule(nn.Sequential(nn.Linear(4, 2)), ["x"], ["y"]), "Sequential"),
+    ],
+)
+def test_what_a_module_is_called(module, name):
+    assert name_of(module) == name
 
 
 def test_text_is_plain_ascii_and_has_no_trailing_blanks(flow):
@@ -113,7 +169,7 @@ def test_rich_shows_the_same_cells_and_takes_them_for_no_markup(flow):
         return console.export_text()
 
     text = shown(flow)
-    for line in flow.table().splitlines():
+    for line in flow.table(width=200).splitlines():
         for cell in line.split("  "):
             if not cell.strip().startswith("--"):
                 assert cell.strip() in text

@@ -103,7 +103,7 @@ class TestProbabilisticActor:
             ProbabilisticActor(net, ["logits"], distribution_class=Categorical)
         assert str(error.value) == (
             "ProbabilisticActor cannot be built: 1 finding.\n"
-            "1. the distribution reads 'logits', none of which the module writes.\n"
+            "1. the distribution reads 'logits', which the module does not write.\n"
             "   provided: the module writes 'scores'\n"
             "   name what the module writes: out_keys=['logits'], or in_keys={'argument': key}."
         )

@@ -107,16 +107,18 @@ class TestSeveralActions:
         with pytest.raises(ContractError) as error:
             actor([("params", "steer", "lok"), KEYS[1], ("params", "gear", "logitz")])
         assert str(error.value) == (
-            "ProbabilisticTensorDictModule cannot be built: 3 findings.\n"
+            "ProbabilisticActor cannot be built: 3 findings.\n"
             "1. TanhNormal of 'steer' has no parameter 'lok'.\n"
             "   provided: TanhNormal(loc, scale, low, high, upscale, tanh_loc, event_dims, validate_args)\n"
-            "   did you mean 'low'? name its key otherwise with in_keys={'steer': {'argument': key}}.\n"
+            "   did you mean 'loc'? name its key otherwise with "
+            "in_keys={'steer': {'loc': ('params', 'steer', 'lok')}}.\n"
             "2. TanhNormal of 'steer' needs 'loc', which in_keys does not bring.\n"
             "   provided: in_keys brings 'lok', 'scale'\n"
             "   add a key for 'loc' to in_keys, or pass extra_kwargs={'steer': {'loc': ...}}.\n"
             "3. Categorical of 'gear' has no parameter 'logitz'.\n"
             "   provided: Categorical(logits, probs, validate_args)\n"
-            "   did you mean 'logits'? name its key otherwise with in_keys={'gear': {'argument': key}}."
+            "   did you mean 'logits'? name its key otherwise with "
+            "in_keys={'gear': {'logits': ('params', 'gear', 'logitz')}}."
         )
 
     def test_an_action_that_the_group_has_nothing_for(self):
@@ -216,6 +218,5 @@ class TestNumSamples:
             actor(num_samples=0)
 
     def test_compile(self):
-        torch.compiler.reset()  # so that it is compiled for this very batch
         compiled = torch.compile(actor(num_samples=4, return_log_prob=True), fullgraph=True, backend="eager")
         assert compiled(observed())["car", "steer_log_prob"].shape == (5, 4)

@@ -1,12 +1,15 @@
 import math
+from functools import partial
 
 import pytest
 import torch
 from gymnasium import spaces
 from tensordict import TensorDict
+from torch import nn
 
 from keywork._errors import ContractError, MissingKeyError, SpecError, UsageError
-from keywork.modules import QValueModule
+from keywork.modules import DistributionalQValueActor, DistributionalQValueModule, QValueActor, QValueModule
+from keywork.nn import TensorDictModule
 from keywork.specs import Categorical, Composite, MultiBinary, MultiDiscrete, OneHot
 
 VALUES = torch.tensor([[1.0, 3.0, 2.0], [6.0, 5.0, 0.0]])
@@ -89,6 +92,9 @@ class TestMasks:
             QValueModule("categorical", action_mask_key="mask")(TensorDict(action_value=VALUES, batch_size=[2]))
 
 
+TWICE = "its actions are given more than once"
+
+
 class TestKeys:
     def test_by_default(self):
         module = QValueModule("categorical")
@@ -125,18 +131,58 @@ class TestKeys:
         )
 
     @pytest.mark.parametrize(
-        ("form", "got", "how"),
-        [({}, "neither", "not at all"), ({"action_space": "binary", "spec": MultiBinary(3)}, "both", "twice")],
+        ("form", "got", "problem"),
+        [
+            ({}, "none", "nobody has said what its actions are"),
+            ({"action_space": "binary", "spec": MultiBinary(3)}, "spec, action_space", TWICE),
+            ({"action_space": "binary", "action_spec": MultiBinary(3)}, "action_spec, action_space", TWICE),
+            ({"spec": MultiBinary(3), "action_spec": MultiBinary(3)}, "spec, action_spec", TWICE),
+        ],
     )
-    def test_actions_are_described_once(self, form, got, how):
+    @pytest.mark.parametrize("kind", [QValueModule, partial(QValueActor, nn.Linear(3, 3))])
+    def test_actions_are_described_once_and_the_class_is_named_that_was_called(self, kind, form, got, problem):
+        name = kind.func.__name__ if isinstance(kind, partial) else kind.__name__
         with pytest.raises(UsageError) as error:
-            QValueModule(**form)
+            kind(**form)
         assert str(error.value) == (
-            f"QValueModule cannot be built: its actions are given {how}.\n"
-            "  where: spec, action_space\n"
-            "  expected: one of the two\n"
+            f"{name} cannot be built: {problem}.\n"
+            "  where: spec, action_spec, action_space\n"
+            "  expected: one of them\n"
             f"  got: {got}\n"
             "  fix: spec=env.action_spec, or action_space='categorical'"
+        )
+
+    @pytest.mark.parametrize("name", ["spec", "action_spec", "action_space"])
+    def test_a_spec_under_each_of_its_names(self, name):
+        spec, atoms = Categorical(3), torch.linspace(-1.0, 1.0, 5)
+        for kind in (
+            QValueModule,
+            partial(QValueActor, nn.Linear(3, 3)),
+            partial(DistributionalQValueModule, support=atoms),
+            partial(DistributionalQValueActor, nn.Linear(3, 3), atoms),
+        ):
+            assert kind(**{name: spec}).spec == spec
+
+    def test_atoms_that_nobody_gave(self):
+        with pytest.raises(SpecError) as error:
+            DistributionalQValueModule(spec=Categorical(3))
+        assert str(error.value) == (
+            "DistributionalQValueModule cannot be built: its atoms are no vector.\n"
+            "  where: support\n"
+            "  expected: the returns that are told apart, of shape [N]\n"
+            "  got: None\n"
+            "  fix: support=torch.linspace(-10.0, 10.0, 51)"
+        )
+
+    @pytest.mark.parametrize("kind", [QValueModule, partial(QValueActor, TensorDictModule(nn.Linear(3, 3), "x", "q"))])
+    def test_an_absent_mask_is_not_said_to_be_optional(self, kind):
+        greedy = kind(spec=Categorical(3), action_value_key="q", action_mask_key="mask")
+        with pytest.raises(MissingKeyError) as error:
+            greedy(TensorDict(x=torch.zeros(2, 3), q=torch.zeros(2, 3), batch_size=[2]))
+        assert str(error.value).endswith(
+            "it reads 'mask', which the TensorDict does not hold.\n"
+            "   the TensorDict holds: 'x', 'q'\n"
+            "   Store the entry under 'mask', or change in_keys."
         )
 
     def test_a_network_of_another_size_is_refused(self):

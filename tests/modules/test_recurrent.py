@@ -396,6 +396,30 @@ def test_inputs_that_do_not_fit_are_refused_before_anything_is_broadcast(entry, 
     )
 
 
+def test_a_sequence_in_step_mode_is_told_of_the_other_one():
+    module = GRUModule(3, 5, in_key="observation", out_key="features")
+    td = TensorDict(observation=torch.zeros(2, 4, 3), recurrent_state=torch.zeros(2, 1, 5), batch_size=[2])
+    with pytest.raises(SpecError) as error:
+        module(td.set("is_init", torch.zeros(2, 4, 1, dtype=torch.bool)))
+    assert str(error.value).endswith(
+        "  fix: a sequence [*B, T] goes in under set_recurrent_mode(True), with the state and the flag of every step"
+    )
+
+
+def test_a_missing_state_is_not_said_to_be_optional():
+    module = GRUModule(3, 5, in_key="observation", out_key="features")
+    td = TensorDict(observation=torch.zeros(2, 3), is_init=torch.ones(2, 1, dtype=torch.bool), batch_size=[2])
+    with pytest.raises(MissingKeyError) as error:
+        module(td)
+    assert str(error.value) == (
+        "GRUModule (3 -> 5) cannot run: it reads 'recurrent_state', which the TensorDict does not hold.\n"
+        "   the TensorDict holds: 'observation', 'is_init'\n"
+        "   Store the entry under 'recurrent_state', or change in_keys. A collector carries it; to begin with: "
+        "td.update(module.carried_specs.zero(td.batch_size))."
+    )
+    assert module(td.update(module.carried_specs.zero(td.batch_size)))["features"].shape == (2, 5)
+
+
 @KINDS
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2}], ids=str)
 @pytest.mark.parametrize("sequence", [False, True])

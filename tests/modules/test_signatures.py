@@ -68,8 +68,7 @@ FIELD = {
 }
 
 _ARGMAX = "the action is the best one of the spec by construction, so that there is nothing to project"
-_ONE_GRADIENT = "rsample is straight-through, the field's default; its other method is not offered"
-_BOUNDS_FIRST = "an actor passes the bounds by name; of two numbers behind scale, users mean the bounds"
+_NUMBERS_IN_A_ROW = "behind scale, some mean a bound and the field means upscale: (loc, scale, 0.5) would be misread"
 _LOWEST = "what is forbidden has a log-prob of -inf: with a finite one it could be drawn"
 _STRICT = "reads are strict; what may be absent is said with optional_keys"
 
@@ -80,10 +79,8 @@ NOT_OFFERED = {
     ("MaskedCategorical", "neg_inf"): _LOWEST,
     ("MaskedCategorical", "padding_side"): "padding is found on either side",
     ("MaskedCategorical", "use_cross_entropy"): "one way of scoring, for any leading dimensions",
-    ("MaskedOneHotCategorical", "grad_method"): _ONE_GRADIENT,
     ("MaskedOneHotCategorical", "neg_inf"): _LOWEST,
     ("NoisyLinear", "use_exploration_type"): "all that explores obeys the exploration type, and not train() and eval()",
-    ("OneHotCategorical", "grad_method"): _ONE_GRADIENT,
     ("ProbabilisticActor", "cache_dist"): "a distribution costs less than looking whether it is still the right one",
     ("ProbabilisticActor", "n_empirical_estimate"): "MEAN is analytic, or numeric without noise",
     ("ProbabilisticTensorDictModule", "cache_dist"): "as for ProbabilisticActor",
@@ -104,8 +101,8 @@ BY_NAME = {
     "DistributionalQValueActor": "var_nums and what follows: behind safe, which there is not",
     "MaskedOneHotCategorical": "mask and what follows: by name, as in MaskedCategorical, also in the field",
     "OrnsteinUhlenbeckProcessModule": "theta and what follows: seven numbers in a row are not to be told apart",
-    "TanhNormal": f"upscale and what follows: {_BOUNDS_FIRST}",
-    "TruncatedNormal": f"upscale and what follows: {_BOUNDS_FIRST}",
+    "TanhNormal": f"upscale and what follows: {_NUMBERS_IN_A_ROW}",
+    "TruncatedNormal": f"upscale and what follows: {_NUMBERS_IN_A_ROW}",
 }
 
 
@@ -148,18 +145,20 @@ def test_arguments_stand_where_they_stand_in_the_field_or_are_given_by_name(name
 
 @pytest.mark.parametrize(
     "call",
-    [lambda kind, zeros, ones: kind(zeros, ones, 5.0), lambda kind, zeros, ones: kind(zeros, ones, 5.0, -1.0, 1.0)],
+    [lambda kind, zeros, ones: kind(zeros, ones, 0.5), lambda kind, zeros, ones: kind(zeros, ones, 5.0, -1.0, 1.0)],
 )
 @pytest.mark.parametrize("name", ["TanhNormal", "TruncatedNormal"])
-def test_the_fields_order_of_bounds_is_refused_and_not_misread(name, call):
-    """There the third one is upscale, whose default is 5: low = 5 is above high = 1."""
-    with pytest.raises((ValueError, TypeError), match=r"low below high|positional arguments"):
+def test_a_third_number_is_refused_and_not_misread(name, call):
+    """In the field it is upscale; many a reader would take it for a bound."""
+    with pytest.raises(TypeError, match=rf"{name}.__init__\(\) takes 3 positional arguments but \d were given"):
         call(ours(name), torch.zeros(2), torch.ones(2))
 
 
 def test_keys_may_be_none_for_the_defaults_as_in_the_field():
     critic = keywork.modules.ValueOperator(torch.nn.Linear(3, 1), None, None)
     assert (critic.in_keys, critic.out_keys) == (["observation"], ["state_value"])
+    actor = keywork.modules.Actor(torch.nn.Linear(3, 1), None, None)
+    assert (actor.in_keys, actor.out_keys) == (["observation"], ["action"])
 
 
 def test_everything_is_imported_by_an_asterisk():

@@ -75,23 +75,26 @@ def test_gradients_are_those_of_the_formula():
     assert torch.autograd.gradcheck(TanhModule("x", low=-1.0, high=3.0), (x,))
 
 
+NO_ROOM = "its bounds leave no room between them"
+
+
 @pytest.mark.parametrize(
-    ("arguments", "where", "expected"),
+    ("arguments", "problem", "where", "expected"),
     [
-        ({"low": 1.0, "high": 1.0}, "low, high", "low below high everywhere"),
-        ({"low": [0.0, 2.0], "high": 1.0}, "low, high", "low below high everywhere"),
-        ({"high": math.inf}, "high", "finite numbers"),
-        ({"low": math.nan}, "low", "finite numbers"),
-        ({"spec": Categorical(3)}, "spec", "one with bounds: Bounded, or a Box"),
-        ({"spec": Bounded(-math.inf, 1.0)}, "low", "finite numbers"),
-        ({"spec": Bounded(-1.0, 1.0), "low": -1.0}, "spec, low, high", "a spec, or low and high"),
-        ({"out_keys": ["a", "b"]}, "out_keys", "as many as in_keys, 1"),
+        ({"low": 1.0, "high": 1.0}, NO_ROOM, "low, high", "low below high everywhere"),
+        ({"low": [0.0, 2.0], "high": 1.0}, NO_ROOM, "low, high", "low below high everywhere"),
+        ({"high": math.inf}, "a bound is not finite", "high", "finite numbers"),
+        ({"low": math.nan}, "a bound is not finite", "low", "finite numbers"),
+        ({"spec": Categorical(3)}, "its spec has no bounds", "spec", "one with bounds: Bounded, or a Box"),
+        ({"spec": Bounded(-math.inf, 1.0)}, "a bound is not finite", "low", "finite numbers"),
+        ({"spec": Bounded(-1.0, 1.0), "low": -1.0}, "its bounds are given twice", "spec, low, high", "a spec, or low and high"),
+        ({"out_keys": ["a", "b"]}, "there are not as many out_keys as in_keys", "out_keys", "as many as in_keys, 1"),
     ],
 )
-def test_what_cannot_be_is_refused(arguments, where, expected):
+def test_what_cannot_be_is_refused(arguments, problem, where, expected):
     with pytest.raises(SpecError) as error:
         TanhModule("x", **arguments)
     first, *rest = str(error.value).split("\n")
-    assert first == "TanhModule cannot be built: its bounds or keys cannot be."
+    assert first == f"TanhModule cannot be built: {problem}."
     assert rest[:2] == [f"  where: {where}", f"  expected: {expected}"]
     assert len(rest) == 4

@@ -59,6 +59,23 @@ class TestWrapModule:
         assert (chain.in_keys, chain.out_keys) == (["x"], ["y", "w"])
         assert chain(entries())["w"].tolist() == [1.0, 3.0, 5.0]
 
+    @pytest.mark.parametrize("inplace", [False, True])
+    @pytest.mark.parametrize("anew", [False, True])
+    def test_outputs_that_are_deselected_are_not_stored(self, inplace, anew):
+        def both(td):
+            result = {"y": td["x"] + 1, "z": td["x"] + 2}
+            return TensorDict(result, td.batch_size) if anew else td.update(result)
+
+        module = WrapModule(both, inplace=inplace, in_keys="x", out_keys=["y", "z"]).select_out_keys("z")
+        td = TensorDict(x=torch.zeros(3), y=torch.full((3,), 9.0), batch_size=[3])
+        out = module(td)
+        assert out["z"].tolist() == [2.0] * 3
+        assert td["y"].tolist() == [9.0] * 3  # as it was
+        assert ("y" in out.keys()) == (out is td) and (out is td) == (inplace or not anew)
+        other = module(td, tensordict_out=TensorDict(batch_size=[3]))
+        assert list(other.keys()) == ["z"]
+        assert module.reset_out_keys()(td)["y"].tolist() == [1.0] * 3
+
     def test_an_absent_input_is_named(self):
         with pytest.raises(MissingKeyError, match=r"WrapModule \(twice\) cannot run: it reads 'q'"):
             WrapModule(twice, in_keys=["q"])(entries())

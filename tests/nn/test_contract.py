@@ -124,6 +124,18 @@ class TestRenamed:
         contract = Contract(["h"], [("next", "h")], carries=["h"])
         assert contract.renamed({"h": "s", ("next", "h"): ("next", "s")}).carries == ("s",)
 
+    def test_the_entry_of_the_next_step_goes_along_if_it_is_not_named_itself(self):
+        contract = Contract(["h", ("next", "x")], [("next", "h"), ("next", "g", "y")], carries=["h"])
+        assert contract.renamed({"h": "s", "x": "z", "g": "f"}) == Contract(
+            ["s", ("next", "z")], [("next", "s"), ("next", "f", "y")], carries=["s"]
+        )
+        assert contract.renamed({"x": "z", ("next", "x"): ("next", "x")}) == contract
+        with pytest.raises(ValueError) as caught:
+            contract.renamed({"h": "s", ("next", "h"): ("next", "h")})
+        assert str(caught.value) == (
+            "A Contract that carries 's' writes ('next', 's') too: (('next', 'h'), ('next', 'g', 'y'))."
+        )
+
     @given(flat_contract, bijections)
     def test_a_bijection_can_be_undone(self, contract, names):
         names = both(names)

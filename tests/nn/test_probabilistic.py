@@ -220,7 +220,7 @@ class TestConstruction:
             "ProbabilisticTensorDictModule cannot be built: 3 findings.\n"
             "1. Normal has no parameter 'scael'.\n"
             "   provided: Normal(loc, scale, validate_args)\n"
-            "   did you mean 'scale'? name its key otherwise with in_keys={'argument': key}.\n"
+            "   did you mean 'scale'? name its key otherwise with in_keys={'scale': 'scael'}.\n"
             "2. Normal has no keyword argument 'validate'.\n"
             "   provided: Normal(loc, scale, validate_args)\n"
             "   did you mean 'validate_args'? drop it from distribution_kwargs.\n"

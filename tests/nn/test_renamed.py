@@ -519,13 +519,15 @@ class TestReplaced:
 
     def test_it_is_checked_anew(self):
         with pytest.raises(ContractError) as caught:
-            discrete_actor().replaced(0, net(writes="logit"))
+            TensorDictSequential(net(4, 8, writes="hidden"), net(8, 2, "hidden")).replaced(0, net(writes="hiden"))
         assert str(caught.value) == (
-            "ProbabilisticActor cannot be built: 1 finding.\n"
-            "1. step 1 (ProbabilisticTensorDictModule) reads 'logits', which nothing before it writes.\n"
-            "   provided: 'observation' (input), 'logit' (written by step 0, read by no one)\n"
-            "   did you mean 'logit'? Rename one of the two, or pass external=['logits'] if it comes from outside."
+            "TensorDictSequential cannot be built: 1 finding.\n"
+            "1. step 1 (Linear 8 -> 2) reads 'hidden', which nothing before it writes.\n"
+            "   provided: 'observation' (input), 'hiden' (written by step 0, read by no one)\n"
+            "   did you mean 'hiden'? Rename one of the two, or pass external=['hidden'] if it comes from outside."
         )
+        with pytest.raises(ContractError, match="ProbabilisticActor cannot be built"):
+            discrete_actor().replaced(0, net(writes="logit"))
         with pytest.raises(ContractError, match="which does not say what it reads and writes"):
             discrete_actor().replaced(0, nn.Linear(4, 2))
         with pytest.raises(LookupError, match=r"has no step 'head'; its steps are \['0', '1'\]"):

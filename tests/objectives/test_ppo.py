@@ -6,8 +6,8 @@ from tensordict import TensorDict
 from torch import nn
 
 from keywork.distributions import Categorical, IndependentNormal
-from keywork.modules import Actor, ActorValueOperator, ProbabilisticActor, ValueOperator
-from keywork.nn import TensorDictModule
+from keywork.modules import Actor, ActorValueOperator, GRUModule, ProbabilisticActor, ValueOperator
+from keywork.nn import TensorDictModule, TensorDictSequential
 from keywork.objectives import ClipPPOLoss
 
 
@@ -207,3 +207,32 @@ def test_everything_that_is_missing_is_named_at_once():
 def test_an_actor_without_a_distribution_is_refused():
     with pytest.raises(ValueError, match="has no distribution to score actions with"):
         ClipPPOLoss(Actor(nn.Linear(3, 1)), ValueOperator(nn.Linear(3, 1)))
+
+
+def test_a_critic_that_reads_the_action_is_refused():
+    with pytest.raises(ValueError) as error:
+        ClipPPOLoss(actor(), ValueOperator(nn.Linear(5, 1), ["observation", "action"], ["state_value"]))
+    assert str(error.value) == (
+        "ClipPPOLoss cannot be built: 1 finding.\n"
+        "1. its critic (ValueOperator (Linear 5 -> 1)) reads 'action', which the actor decides on.\n"
+        "   provided: it reads 'observation', 'action'\n"
+        "   let it read the state alone: in_keys=['observation']."
+    )
+
+
+def memory():
+    return GRUModule(4, 8, in_key="observation", out_key="features")
+
+
+def test_two_memories_under_one_key_are_refused_and_one_memory_of_both_is_not():
+    body, head = memory(), TensorDictModule(nn.Linear(8, 2), ["features"], ["logits"])
+    policy = ProbabilisticActor([body, head], ["logits"], distribution_class=Categorical, return_log_prob=True)
+    value = ValueOperator(nn.Linear(8, 1), ["features"])
+    ClipPPOLoss(policy, TensorDictSequential(body, value))
+    with pytest.raises(ValueError) as error:
+        ClipPPOLoss(policy, TensorDictSequential(memory(), value))
+    assert str(error.value) == (
+        "ClipPPOLoss cannot be built: 1 finding.\n"
+        "1. its actor and its critic each carry a state of their own under 'recurrent_state'.\n"
+        "   give the critic's another key, such as 'recurrent_state_2', or share one module."
+    )

@@ -312,3 +312,26 @@ def test_the_batch_dimensions_have_to_agree():
 def test_keys_are_strings():
     with pytest.raises(TypeError, match="A key is a string"):
         Composite({1: Unbounded(1)})
+
+
+def test_entries_may_be_given_by_name():
+    spec = Composite(position=Unbounded((3,)), goal=spaces.Discrete(5))
+    assert spec == Composite({"position": Unbounded((3,)), "goal": spaces.Discrete(5)})
+    nested = Composite({("arm", "angle"): Unbounded((1,))}, goal=spaces.Discrete(5))
+    assert nested.keys() == (("arm", "angle"), "goal")
+    assert pickle.loads(pickle.dumps(spec)) == spec
+    assert Composite().keys() == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({"goal": Unbounded((3,))}, "one mapping, and entries of other names"), ([Unbounded((3,))], "one of the two")],
+)
+def test_entries_that_are_given_twice(given, expected):
+    with pytest.raises(SpecError) as error:
+        Composite(given, goal=spaces.Discrete(5))
+    first, where, asked, got, fix = str(error.value).split("\n")
+    assert first == "A Composite cannot be built: these entries do not go together."
+    assert (where, asked) == ("  where: specs, and entries by name", f"  expected: {expected}")
+    assert got.endswith(", and 'goal'")
+    assert fix == "  fix: Composite({'position': spec, 'goal': spec}), or Composite(position=spec, goal=spec)"

@@ -141,7 +141,7 @@ def test_the_spaces_of_an_environment():
     observation, action = as_spec(env.observation_space), as_spec(env.action_space)
     assert action == Categorical(2)
     assert observation.shape == (4,)
-    assert observation.domain == "(-inf, inf) by element"
+    assert observation.domain == "within (-inf, inf)"
     seen, _ = env.reset(seed=0)
     assert observation.is_in(observation.encode(seen))
     env.step(action.to_env(action.rand()))

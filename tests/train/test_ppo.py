@@ -196,3 +196,19 @@ def test_learns(env):
         lengths.append([episode.length for episode in ppo.collector.take_episodes()])
     first, last = list(chain(*lengths[:4])), list(chain(*lengths[-4:]))
     assert sum(last) / len(last) > 3 * sum(first) / len(first)
+
+
+def test_check_false_builds_with_a_word_in_the_log(caplog):
+    with GymEnv("CartPole-v1", num_envs=2) as env:
+        net = TensorDictModule(lambda x: x.sum(-1, keepdim=True), ["observation"], ["state_value"])
+        actor = ProbabilisticActor(
+            TensorDictModule(nn.Linear(4, 2), ["observation"], ["logits"]),
+            ["logits"],
+            distribution_class=Categorical,
+            return_log_prob=True,
+        )
+        flow = PPO(env, PPOConfig(num_steps=8), actor=actor, critic=net, check=False).flow
+    assert flow.findings == ()
+    assert [record.getMessage() for record in caplog.records] == [
+        "Collector(check=False): CartPole-v1 and its policy are not checked."
+    ]

@@ -24,7 +24,7 @@ def run_command(command: str, words: Sequence[str]) -> int:
         else:
             play_again(words)
     except (EnvError, NonFiniteError) as error:  # of the run itself; all others are of what was asked for
-        return complain(str(error), FAILED)
+        return complain(str(error), USAGE if command == "check" else FAILED)  # where 1 says that there are findings
     except KeyworkError as error:
         return complain(str(error), USAGE)
     return OK

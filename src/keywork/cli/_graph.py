@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import methodcaller
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,12 +21,12 @@ from keywork.cli._texts import show_flow, show_rows, size_of
 from keywork.flow import Flow
 from keywork.train import save_text
 
-_DRAWN: dict[str, Callable[[Flow], str]] = {
-    "html": methodcaller("html"),
-    "svg": Flow.svg,
-    "mmd": methodcaller("mermaid"),
-    "json": Flow.to_json,
-    "txt": Flow.table,
+_DRAWN: dict[str, Callable[[Flow, str], str]] = {
+    "html": lambda flow, name: flow.html(title=name),
+    "svg": lambda flow, _: flow.svg(),
+    "mmd": lambda flow, _: flow.mermaid(),
+    "json": lambda flow, _: flow.to_json(),
+    "txt": lambda flow, _: flow.table(),
 }
 _STDOUT = "-"
 
@@ -35,7 +35,7 @@ _STDOUT = "-"
 class GraphOptions:
     """Draw a pipeline: who writes and who reads every key, and what it holds. Nothing is trained."""
 
-    out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = ""
     """The file to write, such as flow.html; - writes to stdout. Left out, the table is shown here."""
     format: Literal["auto", "html", "svg", "mmd", "json", "txt"] = "auto"
     """Of what is written; auto takes it from the file's name. mmd is Mermaid, txt is the table."""
@@ -86,9 +86,9 @@ def graph(target: str, words: Sequence[str]) -> int:
     if not form:
         show_flow(console, flow)
     elif path is None:
-        _to_stdout(_DRAWN[form](flow))
+        _to_stdout(_DRAWN[form](flow, source.name))
     else:
-        _save(path, _DRAWN[form](flow))
+        _save(path, _DRAWN[form](flow, source.name))
         show_rows(console, [("pipeline", size_of(flow)), ("written", options.out)])
     if flow.findings:
         count = f"{len(flow.findings)} finding{'s' * (len(flow.findings) != 1)}"
@@ -100,12 +100,12 @@ def _place_for(out: str) -> Path:
     """The file to write, before anything is built: a mistake is told at once."""
     path = Path(out)
     folder = path.parent
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):  # Path's own raise where a name is too long
         raise UsageError(f"-o {out} cannot be written: it is no file. Name one in it: -o {path / 'flow.html'}.")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         fix = f"Type mkdir -p {shlex.quote(str(folder))} first, or name another place."
         raise UsageError(f"-o {out} cannot be written: there is no folder {str(folder)!r}. {fix}")
-    return path.resolve()  # through a link, the file that it leads to is replaced, and not the link
+    return Path(os.path.realpath(path))  # through a link, the file that it leads to is replaced, and not the link
 
 
 def _save(path: Path, text: str) -> None:

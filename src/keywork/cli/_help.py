@@ -37,13 +37,14 @@ algorithms:
 
 _PIPELINES = f"""\
 pipelines:
-  FILE.py:FUNCTION    what a function of yours returns, called without arguments:
+  FILE.py:FUNCTION    what a function of yours returns, without arguments:
                       its parts (return env, actor, loss), a Flow, a key module,
                       or something with a flow, such as PPO(env)
   FILE.py             the same; the function is build
   MODULE:FUNCTION     of a module that can be imported
+
+algorithms, which are pipelines too, with the options of keywork train:
 {_ALGORITHMS}
-                      of the library, with the options of keywork train
 """
 
 _GRAPH = f"""\

@@ -35,7 +35,10 @@ def check_meeting(env: GymEnv, policy: TensorDictModuleBase, exploration_type: E
 
 
 # Whatever a policy reads that is not there has been said above.
-_SAID_HERE = ("missing-key", "dropped-key", "unfed-state", "no-action", "no-is-init", "no-next", "no-target")
+_SAID_HERE = (
+    *("missing-key", "dropped-key", "unfed-state", "two-sources"),
+    *("no-action", "no-is-init", "no-next", "no-target", "no-value", "no-advantage", "no-log-prob"),
+)
 
 
 def _computed(module: Any) -> list[Key]:

@@ -9,7 +9,7 @@ from typing import Any
 from torch.distributions import Distribution
 
 from keywork._errors import Finding
-from keywork._keys import Key, listed, meant
+from keywork._keys import Key, listed, meant, nearest
 
 
 def check_arguments(
@@ -17,6 +17,7 @@ def check_arguments(
     parameters: Iterable[str],
     keywords: Iterable[str],
     action: Key | None = None,
+    keys: Sequence[Key] = (),
 ) -> list[Finding]:
     """What is wrong with constructing a distribution from these arguments, by its signature.
 
@@ -25,6 +26,7 @@ def check_arguments(
         parameters: the names under which the parameters' tensors are passed.
         keywords: the names of the further arguments.
         action: of several actions, the one whose distribution it is.
+        keys: where the parameters are, to say what to type.
 
     >>> import torch
     >>> [finding.problem for finding in check_arguments(torch.distributions.Normal, ["loc", "std"], [])]
@@ -32,18 +34,23 @@ def check_arguments(
     """
     plain = getattr(distribution_class, "__name__", repr(distribution_class))
     name = plain if action is None else f"{plain} of {action!r}"
-    keys = "in_keys={'argument': key}" if action is None else f"in_keys={{{action!r}: {{'argument': key}}}}"
     accepted = inspect.signature(distribution_class).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
         return []
     provided, given, findings = f"{plain}({', '.join(accepted)})", [*parameters], []
+    key_of = dict(zip(given, keys or given, strict=False))
     for argument in dict.fromkeys(given):
         if given.count(argument) > 1:
             problem, there = f"in_keys names the parameter {argument!r} of {name} more than once.", listed(given)
-            fix = f"keep one of the keys, or tell them apart with {keys}."
+            fix = f"keep one of the keys, or tell them apart with {_in_keys(action)}."
             findings.append(Finding("duplicate-parameter", problem, there, fix))
         if argument not in accepted:
-            fix = f"{meant(argument, accepted, cutoff=0.5)}name its key otherwise with {keys}."
+            free = [one for one in accepted.values() if one.name not in given]
+            lacking = [one.name for one in free if one.default is one.empty]
+            near = nearest(argument, lacking, cutoff=0.5) or nearest(argument, [one.name for one in free], cutoff=0.5)
+            hint = "" if near is None else f"did you mean {near!r}? "
+            pair = "'argument': key" if near is None else f"{near!r}: {key_of[argument]!r}"
+            fix = f"{hint}name its key otherwise with {_in_keys(action, pair)}."
             findings.append(Finding("unknown-parameter", f"{name} has no parameter {argument!r}.", provided, fix))
     for argument in keywords:
         if argument not in accepted:
@@ -64,6 +71,10 @@ def check_arguments(
         fix = f"add a key for {missing[0]!r} to in_keys, or pass {_OPTIONS[action is None]}={keyword}."
         findings.append(Finding("missing-parameter", problem, f"in_keys brings {listed(given)}", fix))
     return findings
+
+
+def _in_keys(action: Key | None, pair: str = "'argument': key") -> str:
+    return f"in_keys={{{pair}}}" if action is None else f"in_keys={{{action!r}: {{{pair}}}}}"
 
 
 _OPTIONS = {True: "distribution_kwargs", False: "extra_kwargs"}

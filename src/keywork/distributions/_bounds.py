@@ -139,8 +139,8 @@ def as_bounds(owner: str, low: Any, high: Any, like: Tensor) -> Bounds:
             )
         if low == -high:
             return _UNIT if high == 1 else Symmetric(float(high))
-        both = [torch.full((), x, dtype=like.dtype, device=like.device) for x in (low, high)]
-        return Interval(*both, numbers=(float(low), float(high)))
+        lower, upper = (torch.full((), x, dtype=like.dtype, device=like.device) for x in (low, high))
+        return Interval(lower, upper, (float(low), float(high)))
     low, high = (torch.as_tensor(x, dtype=like.dtype, device=like.device) for x in (low, high))
     for bound in (low, high):
         if bound.ndim > like.ndim or any(

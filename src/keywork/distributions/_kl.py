@@ -33,7 +33,7 @@ def _tanh_tanh(p: TanhNormal, q: TanhNormal) -> Tensor:
 
 
 def _truncated_truncated(p: TruncatedNormal, q: TruncatedNormal) -> Tensor:
-    """Σ [E_p(E_q − E_p) + log N_q − log N_p], where a density is exp(−E) / N; +inf where p reaches beyond q's bounds."""
+    """Σ [E_p(E_q − E_p) + log N_q − log N_p], where a density is exp(−E) / N; +inf where p reaches beyond q."""
     of_p, of_q = p._mass(), q._mass()
     fall = fall_at(of_p.offset + (of_p.anchor - of_q.anchor), q._scale, of_q.slope)
     terms = of_p.average(of_p.fall - fall) + of_q.log_norm - of_p.log_norm

@@ -199,8 +199,9 @@ def _misfits(parts: Sequence[ActionPart], named: Named, several: bool) -> list[F
     if named.grouped:
         return []  # which are there is seen when they are
     findings = []
-    for part, arguments in zip(parts, named.arguments, strict=True):
-        found = check_arguments(part.maker, arguments, part.keywords, part.name if several else None)
+    for part, arguments, slots in zip(parts, named.arguments, named.slots, strict=True):
+        keys = [named.keys[slot] for slot in slots]
+        found = check_arguments(part.maker, arguments, part.keywords, part.name if several else None, keys)
         if several and not arguments and not found:  # every argument has a default, and which is missing is not known
             problem = f"in_keys brings nothing for the action {part.name!r}."
             fix = f"name its parameters: in_keys={{{part.name!r}: {{'argument': key}}, ...}}."

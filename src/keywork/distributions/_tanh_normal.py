@@ -38,9 +38,12 @@ class TanhNormal(ActionDistribution):
 
     **How exact a score is.** ``sample_and_log_prob`` and ``rsample_and_log_prob`` score the u that was drawn: they
     are exact for any loc. A *stored* action has been rounded. On (−1, 1), ``log_prob`` recovers u to about
-    e^(2|u|) · ε / 16, where ε is the spacing of the floats at 1. With a scale of 1 the score is then within 0.01 of
-    the truth for |u| up to 6 in float32, 16 in float64, 2 in float16 and 1 in bfloat16; a narrower scale divides the
-    error in u. Next to a lower bound of zero floats are dense, and u is recovered as far as 44.
+    e^(2|u|) · ε / 16, where ε is the spacing of the floats at 1. The score of a *draw* of a scale of 1, whose u is near
+    loc, is then within 0.01 of the truth for |u| up to 6 in float32, 16 in float64, 2 in float16 and 1 in bfloat16. A
+    narrower scale divides the error in u; and far from loc, as under a policy that has moved on, the score is as much
+    steeper as u is away, and the error with it. Near another bound b the error in u is |b| / half times as large, which
+    takes ½ log(|b| / half) off these limits: 0.35 at the upper end of (0, 10), 2.65 on (100, 101), where half is 0.5.
+    Next to a bound of zero floats are dense, and u is recovered as far as 44.
 
     An action that was rounded *onto* a bound stands for every u beyond 8.7 (float32; 18.7, 4.2 and 3.1 for the other
     types). It is scored at the u among them that is nearest to loc, so that a saturated policy gives its own actions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from keywork._errors import Finding
-from keywork._keys import ACTION, Key, listed, nearest
+from keywork._keys import ACTION, Key, listed, nearest, next_key
 from keywork.flow._advice import advice_on
 from keywork.flow._dropped import dropped, keeps
 from keywork.flow._graph import Carry, Part
@@ -19,7 +19,11 @@ def findings_of(steps: Sequence[Step], carries: Sequence[Carry]) -> list[Finding
     parts = [step.part for step in steps]
     findings: list[Finding] = []
     there: dict[Key, Part] = {}
-    carried = {carry.key for carry in carries}
+    written = {key for part in parts for key in part.writes}
+    # That nobody writes the next one of a state is a finding of its own.
+    carried = {carry.key for carry in carries} | {
+        key for part in parts for key in part.carries if next_key(key) not in written
+    }
     for index, part in enumerate(parts):
         missing = [key for key in part.reads if key not in there and key not in carried]
         lost = {key: found for key in missing if (found := dropped(steps[:index], steps[index], key))}

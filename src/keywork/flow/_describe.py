@@ -78,6 +78,12 @@ def description_of(module: Any) -> str:
     return ", ".join(fact for fact in facts if fact)
 
 
+def passed_on(module: Any) -> tuple[Key, ...]:
+    """What a key module writes just as it has read it: the values of which it chooses the best."""
+    key = getattr(module, "action_value_key", None)
+    return (key,) if key is not None and key in module.in_keys and key in module.out_keys else ()
+
+
 def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if not is_lazy(parameter))
 

@@ -29,7 +29,7 @@ def dropped(before: Sequence[Step], reading: Step, key: Key) -> Finding | None:
     for whole, writer in _hidden(reading.module, next_key(key)):
         problem = (
             f"{part.name} ({part.kind}) reads {key!r}, and {next_key(key)!r}, which {name_of(writer)} computes for the "
-            f"following step, is dropped by the selected out_keys of {whole}."
+            f"following step, is dropped by the selected out_keys of {name_of(whole)}."
         )
         fix = f"keep it: select_out_keys(..., {next_key(key)!r})."
         return Finding("dropped-key", problem, f"kept: {listed(list(reading.module.out_keys))}", fix)
@@ -42,23 +42,24 @@ def dropped(before: Sequence[Step], reading: Step, key: Key) -> Finding | None:
             provided = f"it keeps {listed(step.part.keeps or ())}"
             return Finding("dropped-key", problem, provided, f"add {key!r} to keeps=(...) of {step.part.name}.")
         for whole, writer in _hidden(step.module, key):
-            problem = f"{reader}, which {name_of(writer)} computes and the selected out_keys of {whole} drop."
+            selected = "its selected out_keys" if whole is writer else f"the selected out_keys of {name_of(whole)}"
+            problem = f"{reader}, which {name_of(writer)} computes and {selected} drop."
             kept = listed(list(step.module.out_keys))
             return Finding("dropped-key", problem, f"kept: {kept}", f"keep it: select_out_keys(..., {key!r}).")
     return None
 
 
-def _hidden(module: Any, key: Key) -> Iterator[tuple[str, Any]]:
-    """The innermost step that computes ``key`` where the whole does not show it, with the name of what drops it."""
+def _hidden(module: Any, key: Key) -> Iterator[tuple[Any, Any]]:
+    """What drops ``key``, and the step in it that computes it."""
     if not isinstance(module, TensorDictModuleBase) or key in module.out_keys:
         return
     if isinstance(module, TensorDictSequential):
         for child in module:
             if key in child.out_keys:
-                yield name_of(module), child
+                yield module, child
             yield from _hidden(child, key)
     elif _declares(module, key):
-        yield name_of(module), module
+        yield module, module
 
 
 def _declares(module: TensorDictModuleBase, key: Key) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from keywork._errors import ContractError
 from keywork._keys import Key, next_key, unique
+from keywork.flow._describe import passed_on
 from keywork.flow._findings import graph_findings, passed_over
 from keywork.flow._graph import Carry, Entry, Graph, Holding, Part
 from keywork.flow._infer import infer
@@ -79,7 +81,7 @@ class Flow:
         if self.findings:
             _LOG.warning("Flow(check=False) passes over %s", passed_over(self.findings))
         notes = (*unread_outputs(plain), *trace.notes)
-        self.graph = Graph(plain, _entries(plain, carries, trace.holdings), carries, notes)
+        self.graph = Graph(plain, _entries(steps, carries, trace.holdings), carries, notes)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -210,12 +212,16 @@ def _outside(parts: Sequence[Part], carries: Sequence[Carry]) -> Part | None:
     return Part("inputs", "input", writes=unique(wanted)) if wanted else None
 
 
-def _entries(parts: Sequence[Part], carries: Sequence[Carry], holdings: Mapping[Key, Holding]) -> tuple[Entry, ...]:
+def _entries(steps: Sequence[Step], carries: Sequence[Carry], holdings: Mapping[Key, Holding]) -> tuple[Entry, ...]:
     entries = []
+    parts, carried = [step.part for step in steps], {next_key(carry.key): carry.key for carry in carries}
     for key in unique(key for part in parts for key in (*part.inputs, *part.writes)):
-        writers = tuple(part.name for part in parts if key in part.writes)
+        writing = [step for step in steps if key in step.part.writes and key not in passed_on(step.module)]
+        writers = tuple(step.part.name for step in writing)
         if not writers:
             writers = tuple(f"{parts[carry.source].name} (step before)" for carry in carries if carry.key == key)
         holds = holdings.get(key) or holdings.get(next_key(key), Holding())
+        if key in carried and carried[key] in holdings and not holds.domain:
+            holds = replace(holds, domain=holdings[carried[key]].domain)  # what the next step begins with
         entries.append(Entry(key, holds, writers, tuple(part.name for part in parts if key in part.inputs)))
     return tuple(entries)

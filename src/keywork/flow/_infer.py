@@ -153,7 +153,7 @@ class Inference:
             self.findings.append(finding)
             return Outcome({}, {})
         if trial.on_fakes is not None:
-            error = trial.failures[-1].error
+            error = trial.failures[:2][-1].error  # with two batch dimensions, as data have them
             reason = next(iter(str(error).splitlines()), "")
             self.notes.append(f"what {trial.step.part.name} writes is not known: {type(error).__name__}: {reason}")
         return outcome

@@ -11,13 +11,21 @@ from keywork.flow._parts import Step
 
 
 def shared_states(steps: Sequence[Step]) -> list[Finding]:
-    """A finding for every two parts that carry a state of their own under one key.
+    """A finding for every two parts that carry a state of their own under one key, or one that an environment shows.
 
     One module that occurs twice, as the trunk of an actor and of a critic does, has one memory, and is right.
     """
     findings, owners = list[Finding](), dict[Key, Step]()
+    shown = {key: step.part.name for step in steps if step.part.kind == "env" for key in step.part.writes}
     for step in steps:
         for key in step.part.carries:
+            if key in shown:
+                problem = (
+                    f"{step.part.name} ({step.part.kind}) carries {key!r} from step to step, and the environment "
+                    f"{shown[key]} shows it."
+                )
+                fix = f"give the state another key, such as {with_suffix(key, '_2')!r} in its in_keys."
+                findings.append(Finding("two-sources", problem, "", fix))
             first = owners.setdefault(key, step)
             if first is not step and not same_computation(first.module, step.module):
                 problem = (

@@ -7,7 +7,7 @@ import inspect
 from keywork._errors import Finding, OutputError, SpecError, describe
 from keywork._keys import Key, listed
 from keywork.flow._misfit_layers import READ_IMAGES, Misfit, misfit_of_layer, misfit_of_text
-from keywork.flow._misfit_texts import batch_free, kind_of_refusal, parts_of
+from keywork.flow._misfit_texts import batch_free, is_of_shapes, kind_of_refusal, parts_of
 from keywork.flow._trace import Trial
 from keywork.flow._trial import Failure
 from keywork.nn import TensorDictModule
@@ -29,7 +29,7 @@ def _of(trial: Trial, failure: Failure) -> Finding | None:
     if isinstance(error, SpecError):
         # Without values none can be refused: what is refused there too is refused for its shape or type.
         at_once = trial.on_fakes is not None and issubclass(trial.on_fakes, SpecError)
-        return _refused(trial, failure) if at_once else None
+        return _refused(trial, failure) if at_once and is_of_shapes(str(error)) else None
     if isinstance(error, TypeError):
         return _arguments(trial)
     misfit = misfit_of_layer(failure) or misfit_of_text(failure)

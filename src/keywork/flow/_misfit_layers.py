@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -143,7 +144,8 @@ def _asks(layer: Any) -> tuple[int, int | None, str]:
 
 _TYPES = re.compile(
     r"must have the same dtype|expected scalar type|mixed dtype|not implemented for '|can't be cast to the desired"
-    r"|could not infer output dtype|to have one of the following scalar types|inputs not supported for|Boolean alpha|does not support \w+ input"
+    r"|could not infer output dtype|to have one of the following scalar types|inputs not supported for|Boolean alpha"
+    r"|does not support \w+ input"
     r"|is not supported.*bool tensor|only supports floating-point"
 )
 _DEVICES = re.compile(r"tensors to be on the same device|is not on the expected device|different devices")
@@ -151,7 +153,9 @@ _SHAPES = re.compile(
     r"mat1 and mat2 shapes|size mismatch|must match the size of tensor|Sizes of tensors must match"
     r"|don't multiply up to the size|split_with_sizes expects|does not broadcast|normalized_shape"
 )
-_DIMENSIONS = re.compile(r"same number of dimensions|Dimension out of range|too many indices|zero-dimensional|at least a 1-dimensional")
+_DIMENSIONS = re.compile(
+    r"same number of dimensions|Dimension out of range|too many indices|zero-dimensional|at least a 1-dimensional"
+)
 
 
 def misfit_of_text(failure: Failure) -> Misfit | None:
@@ -170,7 +174,7 @@ def misfit_of_text(failure: Failure) -> Misfit | None:
     if _DEVICES.search(text):
         return _on_devices(said)
     numbers = {int(number) for number in re.findall(r"\d+", text)}
-    if _SHAPES.search(text) and ("mat1 and mat2" in text or not numbers & {*failure.batch}):
+    if _SHAPES.search(text) and ("mat1 and mat2" in text or not numbers & {*failure.batch, prod(failure.batch)}):
         return Misfit("wrong-shape", said, "make {who} fit what it reads, or give it other in_keys.")
     if _DIMENSIONS.search(text):
         return Misfit(

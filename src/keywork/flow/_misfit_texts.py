@@ -41,6 +41,18 @@ def batch_free(text: str, batch: tuple[int, ...]) -> str:
     return re.sub(rf"([\[(]){sizes}(?=[,\])])", r"\1*B", text)
 
 
+def is_of_shapes(text: str) -> bool:
+    """Whether a refusal is for a shape or a type, and not, say, for a spec that is still to come.
+
+    >>> is_of_shapes("f cannot split a tensor of shape [3]."), is_of_shapes("f has no spec.")
+    (True, False)
+    """
+    return any(word in text for word in _OF_SHAPES)
+
+
+_OF_SHAPES = ("shape", "as many values", "broadcast", "do not fit together", "images", "dimension", "dtype", "float32[")
+
+
 def kind_of_refusal(step: Step, text: str) -> str:
     """Of which kind a refusal is."""
     module: Any = step.module

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keywork._errors import Finding
-from keywork._keys import STATE_VALUE, Key, is_parent, leaf, listed, with_suffix
+from keywork._keys import STATE_VALUE, Key, is_parent, leaf, listed, next_key, with_suffix
 from keywork.flow._check import action_of
 from keywork.flow._parts import Step
 
@@ -29,7 +29,8 @@ def overwritten(steps: Sequence[Step]) -> list[Finding]:
             pending.clear()
         for key in step.part.writes:
             first = pending.get(key)
-            if first is not None and not _is_right(first, step, key):
+            rivals = first is not None and action in first.part.writes and action in step.part.writes
+            if first is not None and not _is_right(first, step, key) and (key == action or not rivals):
                 findings.append(_finding(first, step, key, action))
             pending[key] = step
     return findings
@@ -38,7 +39,8 @@ def overwritten(steps: Sequence[Step]) -> list[Finding]:
 def _is_right(first: Step, second: Step, key: Key) -> bool:
     kinds = first.part.kind, second.part.kind
     again = kinds[1] == "estimator" and leaf(key) == STATE_VALUE
-    carried = any(key[1:] in ((state,), state) for state in second.part.carries)  # see shared_states
+    # Two sources of one state are a finding of their own: see shared_states.
+    carried = any(key == next_key(state) for step in (first, second) for state in step.part.carries)
     return again or carried or kinds == ("loss", "loss") or same_computation(first.module, second.module)
 
 

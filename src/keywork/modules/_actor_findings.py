@@ -1,4 +1,4 @@
-"""What can be wrong with a policy before it has run: its distribution and the spec, its distribution and the network."""
+"""What can be wrong with a policy before it has run: between its distribution, its spec and its networks."""
 
 from __future__ import annotations
 
@@ -93,4 +93,5 @@ def example_group(head: Any) -> str:
     inside = [key for key in head.in_keys for sample in head.dist_sample_keys if is_parent(sample, key)]
     if not inside:
         return ""
-    return f"an action is no group of entries: write its parameters elsewhere, such as {('params', *path_of(inside[0]))!r}."
+    elsewhere = ("params", *path_of(inside[0]))
+    return f"an action is no group of entries: write its parameters elsewhere, such as {elsewhere!r}."

@@ -20,7 +20,8 @@ class EGreedyOptions(SpecAliases, total=False):
 
     Attributes:
         action_value_key: the values from which the action was chosen; with it, the value of the chosen action is kept
-            true: it is read, and written again for the actions that were changed.
+            true: it is read, and written again for the actions that were changed. Left out, ``"chosen_action_value"``
+            stays that of the greedy action, also where another one is taken.
         chosen_action_value_key: where that is; ``"chosen_action_value"`` if left out.
     """
 
@@ -32,7 +33,8 @@ class EGreedyModule(ExplorationModule):
     """a ← random with probability ε, a otherwise.    ε = max(eps_end, eps_init − t · (eps_init − eps_end) / N)
 
     One coin is thrown for each element of the batch, and a random action is uniform among those allowed; of an action
-    of several components all are drawn. See :class:`ExplorationModule` for when it is active. (Watkins, Learning from
+    of several components all are drawn. What a Q-network has written as the value of its own choice goes stale where the
+    action is changed, unless ``action_value_key`` says from which values to renew it. See :class:`ExplorationModule` for when it is active. (Watkins, Learning from
     Delayed Rewards, 1989.)
 
     Args:

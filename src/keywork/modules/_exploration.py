@@ -65,7 +65,7 @@ class ExplorationModule(TensorDictModuleBase):
         SpecError: the spec is of a kind that this module cannot explore.
     """
 
-    _keyed = ()
+    _keyed = ("action_key",)
 
     def __init__(self, in_keys: Any, out_keys: Any, annealing: Annealing, spec: Any, **options: Any) -> None:
         super().__init__(in_keys, out_keys, **options)

@@ -8,7 +8,7 @@ from typing import Any, Self, TypedDict, Unpack
 from torch import Tensor
 
 from keywork._errors import Finding, MissingKeyError
-from keywork._keys import ACTION, OBSERVATION, as_key, as_keys, listed
+from keywork._keys import ACTION, OBSERVATION, Key, as_key, as_keys, listed
 from keywork.modules._action_space import ACTION_VALUE, CHOSEN_ACTION_VALUE, form_of
 from keywork.modules._distributional_q_value import DistributionalQValueModule
 from keywork.modules._from_spec import action_value_parts
@@ -25,13 +25,11 @@ class QValueOptions(TypedDict, total=False):
         action_key: where the action is written; ``"action"`` if left out.
         chosen_action_value_key: where its value is; ``"chosen_action_value"`` if left out.
         var_nums: see :class:`QValueModule`.
-        action_spec: another name of spec.
     """
 
     action_key: Any
     chosen_action_value_key: Any
     var_nums: Any
-    action_spec: Any
 
 
 class DistributionalOptions(TypedDict, total=False):
@@ -41,13 +39,11 @@ class DistributionalOptions(TypedDict, total=False):
         action_key: where the action is written; ``"action"`` if left out.
         var_nums: see :class:`QValueModule`.
         make_log_softmax: whether the network's outputs are logits, which is so if left out.
-        action_spec: another name of spec.
     """
 
     action_key: Any
     var_nums: Any
     make_log_softmax: bool
-    action_spec: Any
 
 
 class QValueActor(TensorDictSequential):
@@ -59,6 +55,7 @@ class QValueActor(TensorDictSequential):
         module: from ``in_keys`` to a value for each choice; or a key module that writes these values.
         in_keys: what the network reads, ``["observation"]`` if left out; a key module says so itself.
         spec: what an action is, a spec or a Gymnasium space, or a Composite that has it.
+        action_spec: another name of spec.
         action_space: in place of a spec, see :class:`QValueModule`.
         action_value_key: the values, ``"action_value"`` if left out.
         action_mask_key: a mask of what is allowed.
@@ -84,6 +81,7 @@ class QValueActor(TensorDictSequential):
         *,
         in_keys: Any = None,
         spec: Any = None,
+        action_spec: Any = None,
         action_space: Any = None,
         action_value_key: Any = None,
         action_mask_key: Any = None,
@@ -93,7 +91,8 @@ class QValueActor(TensorDictSequential):
         values = as_key(ACTION_VALUE if action_value_key is None else action_value_key)
         chosen = options.get("chosen_action_value_key", CHOSEN_ACTION_VALUE)
         out_keys = [options.get("action_key", ACTION), values, chosen]
-        described = _described(type(self).__name__, (spec, action_space), out_keys[0], options)
+        given = {"spec": spec, "action_spec": action_spec, "action_space": action_space}
+        described = _described(type(self).__name__, given, as_key(out_keys[0]), options.get("var_nums"))
         head = QValueModule(described[0], values, action_mask_key, out_keys, *described[1:])
         self._asked = None if in_keys is None else list(as_keys(in_keys))
         super().__init__(_network(module, self._asked, values), head)
@@ -164,6 +163,7 @@ class DistributionalQValueActor(TensorDictSequential):
         support: the atoms ``[N]``.
         in_keys: what the network reads, ``["observation"]`` if left out; a key module says so itself.
         spec: what an action is, a spec or a Gymnasium space, or a Composite that has it.
+        action_spec: another name of spec.
         action_space: in place of a spec, see :class:`QValueModule`.
         action_value_key: the log-probabilities, ``"action_value"`` if left out.
         action_mask_key: a mask of what is allowed.
@@ -190,6 +190,7 @@ class DistributionalQValueActor(TensorDictSequential):
         in_keys: Any = None,
         spec: Any = None,
         *,
+        action_spec: Any = None,
         action_space: Any = None,
         action_value_key: Any = None,
         action_mask_key: Any = None,
@@ -198,7 +199,8 @@ class DistributionalQValueActor(TensorDictSequential):
         require_known(type(self).__name__, options, DistributionalOptions.__annotations__)
         values = as_key(ACTION_VALUE if action_value_key is None else action_value_key)
         out_keys = [options.get("action_key", ACTION), values]
-        described = _described(type(self).__name__, (spec, action_space), out_keys[0], options)
+        given = {"spec": spec, "action_spec": action_spec, "action_space": action_space}
+        described = _described(type(self).__name__, given, as_key(out_keys[0]), options.get("var_nums"))
         head = DistributionalQValueModule(described[0], support, values, action_mask_key, out_keys, *described[1:])
         self._asked = None if in_keys is None else list(as_keys(in_keys))
         steps: list[Any] = [_network(module, self._asked, values), head]
@@ -224,12 +226,10 @@ def log_softmax_of_atoms(logits: Tensor) -> Tensor:
     return logits.log_softmax(-2)
 
 
-def _described(owner: str, given: tuple[Any, Any], key: Any, options: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    """The action space, var_nums and spec for the last step, of which one is None; or an error in the actor's name."""
-    (spec, action_space), var_nums = given, options.get("var_nums")
-    names = {"spec": spec, "action_spec": options.get("action_spec"), "action_space": action_space}
-    found, _ = form_of(owner, names, as_key(key), var_nums)
-    return (action_space if found is None else None), var_nums, found
+def _described(owner: str, given: Mapping[str, Any], key: Key, var_nums: Any) -> tuple[Any, Any, Any]:
+    """The action space, var_nums and spec for the last step; or an error in the actor's name."""
+    spec, _ = form_of(owner, given, key, var_nums)
+    return (given["action_space"] if spec is None else None), var_nums, spec
 
 
 def _network(module: Any, in_keys: Any, values: Any) -> Any:

@@ -56,7 +56,9 @@ class WrapModule(TensorDictModuleBase):
         if not is_tensor_collection(tensordict) or args or kwargs:
             raise TypeError(f"{self.label} takes one TensorDict, as its function does.")
         self.read(tensordict)
-        result = self.func(tensordict)
+        # What is not to be stored must not be seen in the TensorDict that is given, even if it is changed in place.
+        given = tensordict if self._selected is None else tensordict.copy()
+        result = self.func(given)
         if not isinstance(result, TensorDictBase) and not is_tensor_collection(result):
             raise OutputError(
                 f"{self.label} cannot hand on its result: it returned a {type(result).__name__}, for a TensorDict.\n"
@@ -69,6 +71,11 @@ class WrapModule(TensorDictModuleBase):
                 f"{self.label} did not write {listed(absent)}, which its out_keys promise.\n"
                 f"   its result holds: {held}\n   Store the entry, or leave its key out of out_keys."
             )
+        if self._selected is not None:
+            if tensordict_out is None and not self.inplace and result is not given:
+                return result.exclude(*[key for key in self._out_keys if key not in self._stored])
+            out = tensordict if tensordict_out is None else tensordict_out
+            return self.write([result[key] for key in self._stored], tensordict, out)
         if tensordict_out is not None:
             return tensordict_out.update(result)
         return tensordict.update(result) if self.inplace and result is not tensordict else result

@@ -228,7 +228,7 @@ class TensorDictModuleBase(nn.Module):
             raise ContractError(f"{self.label} under other keys", findings)
         return self._renamed({as_key(old): as_key(new) for old, new in names.items()})
 
-    def _renamed(self, names: Mapping[Key, Key]) -> Any:
+    def _renamed(self, names: Mapping[Key, Key]) -> Self:
         renaming(self._all_keys, names)  # raises where two entries would become one, seen from outside or not
         twin = twin_of(self)
         for attribute in ("_in_keys", "_out_keys", "_optional", "_carries"):

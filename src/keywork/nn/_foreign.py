@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
@@ -43,8 +43,8 @@ def renamed_step(step: TensorDictModuleBase, names: Mapping[Key, Key]) -> Tensor
     """The step under other keys, or itself if it has none of them."""
     if all(renamed(key, names) == key for key in step._all_keys):
         return step
-    translated: Any = step if step._follows_keys or not step.opaque else Foreign(step)
-    return cast(TensorDictModuleBase, translated._renamed(names))
+    translated = step if step._follows_keys or not step.opaque else Foreign(step)
+    return translated._renamed(names)
 
 
 def strange(name: Any, module: Any) -> list[Finding]:

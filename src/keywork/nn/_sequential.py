@@ -196,7 +196,7 @@ class TensorDictSequential(TensorDictModuleBase):
         return twin_of(self)._with({**self._children, name: module})
 
     def _renamed(self, names: Mapping[Key, Key]) -> Self:
-        twin: Self = super()._renamed(names)
+        twin = super()._renamed(names)
         twin.external = tuple([renamed(key, names) for key in self.external])
         return twin._with({name: renamed_step(step, names) for name, step in self._children.items()})
 

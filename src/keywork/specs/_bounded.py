@@ -160,4 +160,4 @@ def _domain(low: Tensor, high: Tensor) -> str:
         return "empty"
     text = interval_text(low.min().item(), high.max().item())
     uniform = bool((low == low.min()).all() & (high == high.max()).all())
-    return text if uniform else f"{text} by element"
+    return text if uniform else f"within {text}"  # each element in its own part of that

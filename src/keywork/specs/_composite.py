@@ -37,9 +37,10 @@ class Composite(Spec):
     Args:
         specs: specs, Gymnasium spaces, or further mappings, by key. A sequence of them, and a Gymnasium Tuple, counts
             as a mapping from ``"0"``, ``"1"``, ...
+        entries: further specs, by key, of those that are names: ``Composite(position=spec, goal=spec)``.
 
     Raises:
-        SpecError: a key lies inside another, or something is neither spec nor space.
+        SpecError: a key lies inside another, or something is neither spec nor space; or entries beside a sequence.
 
     >>> spec = Composite({"observation": spaces.Box(0, 1, (4,)), ("agents", "action"): spaces.Discrete(2)})
     >>> spec.keys(), spec["agents"].keys(), spec["agents", "action"].domain
@@ -50,7 +51,11 @@ class Composite(Spec):
 
     __slots__ = ("_entries", "_is_tuple", "_leaves")
 
-    def __init__(self, specs: Mapping[Any, SpecLike] | Sequence[SpecLike]) -> None:
+    def __init__(
+        self, specs: Mapping[Any, SpecLike] | Sequence[SpecLike] | None = None, **entries: SpecLike
+    ) -> None:
+        if specs is None or entries:
+            specs = self._joined(specs, entries)
         self._is_tuple = not isinstance(specs, Mapping)
         pairs = specs.items() if isinstance(specs, Mapping) else ((str(i), spec) for i, spec in enumerate(specs))
         given = [(as_key(key), as_spec(spec)) for key, spec in pairs]
@@ -66,6 +71,18 @@ class Composite(Spec):
                 self._leaves.update({(name, *path_of(key)): leaf for key, leaf in spec.items()})
             elif isinstance(spec, TensorSpec):
                 self._leaves[name] = spec
+
+    @staticmethod
+    def _joined(specs: Any, entries: Mapping[str, SpecLike]) -> Mapping[Any, SpecLike]:
+        if specs is None or (isinstance(specs, Mapping) and not set(specs) & set(entries)):
+            return {**(specs or {}), **entries}
+        raise refusal(
+            "A Composite cannot be built: these entries do not go together.",
+            where="specs, and entries by name",
+            expected="one mapping, and entries of other names" if isinstance(specs, Mapping) else "one of the two",
+            got=f"{describe(specs)}, and {listed(entries)}",
+            fix="Composite({'position': spec, 'goal': spec}), or Composite(position=spec, goal=spec)",
+        )
 
     @property
     def shape(self) -> torch.Size:

@@ -74,14 +74,14 @@ class MultiDiscrete(TensorSpec):
 
     @property
     def domain(self) -> str:
-        """``{0..1} × {0..4}``; ``{0..4}`` where all are alike, and ``{0..4} by element`` where there are many."""
+        """``{0..1} × {0..4}``; ``{0..4}`` where all are alike, and ``within {0..4}`` where there are many."""
         counts = self._counts.flatten().tolist()
         if not counts:
             return "empty"
         if len(set(counts)) == 1:
             return interval_text(0, counts[0] - 1)
         if len(counts) > 4:
-            return f"{interval_text(0, max(counts) - 1)} by element"
+            return f"within {interval_text(0, max(counts) - 1)}"
         return " × ".join(interval_text(0, count - 1) for count in counts)
 
     def rand(self, batch_size: Shape = (), *, generator: torch.Generator | None = None) -> Tensor:

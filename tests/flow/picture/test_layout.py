@@ -8,9 +8,11 @@ import sys
 
 import pytest
 
-from keywork.flow import Entry, Graph, Holding, Part
+from keywork.flow import Carry, Entry, Graph, Holding, Part
 from keywork.flow.picture import layout, svg_of
 from keywork.flow.picture._boxes import WIDEST_CARD
+from keywork.flow.picture._layout import _Router
+from keywork.flow.picture._plan import plan_of
 from keywork.flow.picture._text import mono_width, sans_width
 
 
@@ -110,13 +112,50 @@ def test_every_reader_gets_one_arrow(graph):
     kept = {(stream.writer, stream.readers) for stream in graph.handed_on}
     read = {key for part in graph.parts for key in part.inputs}
     loops = {(carry.source, carry.target) for carry in graph.carries if carry.key in read}
-    assert sum(wire.arrow for wire in drawing.wires) == sum(len(readers) for _, readers in [*bundles, *kept]) + len(loops)
+    assert sum(wire.arrow for wire in drawing.wires) == sum(len(readers) for _, readers in [*bundles, *kept]) + len(
+        loops
+    )
     tops = {(card.y) for card in drawing.cards}
     for wire in drawing.wires:
         if wire.arrow:
             x, y = wire.points[-1]
             assert y in tops
             assert any(card.y == y and card.x < x < card.x + card.width for card in drawing.cards)
+
+
+def test_the_label_of_a_back_edge_keeps_off_the_lines_of_others(graph):
+    drawing = layout(graph)
+    for n, label in enumerate(drawing.labels):
+        if not any(piece == "next step" for text in label.texts for piece, _ in text.pieces):
+            continue
+        across = [
+            piece for wire in drawing.wires if wire.net != n for piece in pieces(wire) if piece[0][1] == piece[1][1]
+        ]
+        for (x1, y), (x2, _) in across:
+            if min(x1, x2) < label.x + label.width and label.x < max(x1, x2):
+                assert y <= label.y - 4 or y >= label.bottom + 4
+
+
+@pytest.mark.parametrize(("line", "place"), [(128, 35), (129, 84)])
+def test_a_label_goes_to_the_nearest_place_with_room_between_other_lines(line, place):
+    # A label of height 41 in a lane from 0 to 200 would like to begin at (200 - 41) / 2 = 79.5. Between 80 and 129
+    # there is just room for it with 4 on either side, 80 + 4 = 129 - 4 - 41 = 84; with a line at 128 there is not, and
+    # of the rooms above, which ends at 80 - 4 - 41 = 35, and below, from 128 + 4 = 132 on, the upper one is nearer.
+    router = _Router(plan_of(Graph(())))
+    router.track_y = {(i, 0): y for i, y in enumerate((0, 80, line, 200))}
+    assert router._free_place(0, 200, 41) == place
+
+
+def test_a_state_of_the_step_before_goes_on_to_those_who_read_it_later():
+    parts = (Part("GRU", "policy", ("h",), ("out", ("next", "h")), carries=("h",)), Part("Loss", "loss", ("out", "h")))
+    graph = Graph(parts, tuple(Entry(k, Holding(), (), ()) for k in ("out", "h", ("next", "h"))), (Carry("h", 0, 0),))
+    drawing = layout(graph)
+    assert list(zip(drawing.keys, drawing.ends, [label.kind for label in drawing.labels], strict=True)) == [
+        (("out",), (0, 1), "policy"),
+        (("h",), (0, 1), "carry"),
+        (("h", ("next", "h")), (0, 0), "carry"),
+    ]
+    assert [wire.net for wire in drawing.wires if wire.arrow] == [0, 1, 2]
 
 
 def test_readers_stand_below_writers(graph):

@@ -70,7 +70,8 @@ def _body(graph: Graph, findings: Sequence[Finding], facts: Mapping[str, Any], t
     )
     yield '<ul id="keys" role="listbox" tabindex="0" aria-label="Keys">'
     yield from (_item(number, key, facts["parts"]) for number, key in enumerate(facts["keys"]))
-    yield f'</ul>\n<section id="detail" aria-live="polite" aria-label="Details" hidden></section><p class="help">{_HELP}</p>'
+    yield '</ul>\n<section id="detail" aria-live="polite" aria-label="Details" hidden></section>'
+    yield f'<p class="help">{_HELP}</p>'
     yield '</aside>\n</main>\n<details class="table" open><summary>All keys</summary><div>'
     yield from table_html(graph)
     yield "</div></details>"
@@ -95,7 +96,8 @@ def _item(number: int, key: Mapping[str, Any], parts: Sequence[Mapping[str, Any]
     return (
         f'<li role="option" id="key-{number}" aria-selected="false" class="{kind}"><code>{escaped(key["name"])}</code>'
         f"{mark} <small>{escaped(holds)}</small>"
-        f"<small>{escaped(', '.join(writers) or 'nobody')} &#8594; {escaped(', '.join(readers) or 'nobody')}</small></li>"
+        f"<small>{escaped(', '.join(writers) or 'nobody')} &#8594; "
+        f"{escaped(', '.join(readers) or 'nobody')}</small></li>"
     )
 
 

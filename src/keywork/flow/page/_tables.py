@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keywork._keys import NEXT, path_of
 from keywork.flow._graph import Entry, Graph
+from keywork.flow._table import HEADS, groups_of
 from keywork.flow.page._facts import dotted
 from keywork.flow.picture import escaped
-
-_HEADS = ("key", "shape", "dtype", "domain", "written by", "read by")
 
 
 def table_html(graph: Graph) -> Iterator[str]:
     """A row for each key; those of the next step in a group of their own."""
-    heads = "".join(f'<th scope="col">{head}</th>' for head in _HEADS)
+    heads = "".join(f'<th scope="col">{head}</th>' for head in HEADS)
     yield f"<table><thead><tr>{heads}</tr></thead>"
-    for of_next in (False, True):
-        entries = [entry for entry in graph.entries if (path_of(entry.key)[0] == NEXT) == of_next]
-        if entries:
-            yield "<tbody>"
-            yield from map(_row, entries)
-            yield "</tbody>"
+    for group in groups_of(graph.entries):
+        yield "<tbody>"
+        yield from map(_row, group)
+        yield "</tbody>"
     yield "</table>"
     for note in graph.notes:
         yield f'<p class="note">note: {escaped(note)}</p>'

@@ -1,0 +1,209 @@
+"""What losses and estimators read, and what optimisers update"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from gymnasium.spaces import Box
+from torch import nn
+
+from keywork.distributions import Categorical, NormalParamExtractor, TanhNormal
+from keywork.flow import Flow, Part
+from keywork.modules import Actor, ActorValueOperator, ProbabilisticActor, ValueOperator
+from keywork.nets import MLP
+from keywork.nn import TensorDictModule, TensorDictSequential
+from keywork.objectives import GAE, ClipPPOLoss
+from keywork.train import PPO
+
+
+def _actor(**options):
+    net = TensorDictModule(MLP(4, 2, num_cells=[8]), ["observation"], ["logits"])
+    return ProbabilisticActor(
+        net, ["logits"], distribution_class=Categorical, **{"return_log_prob": True, **options}
+    )
+
+
+def _critic(read="observation"):
+    return ValueOperator(MLP(4, 1, num_cells=[8]), [read])
+
+
+def _shared():
+    trunk = TensorDictModule(MLP(4, 8, num_cells=[8]), ["observation"], ["hidden"])
+    net = TensorDictModule(nn.Linear(8, 2), ["hidden"], ["logits"])
+    head = ProbabilisticActor(net, ["logits"], distribution_class=Categorical, return_log_prob=True)
+    both = ActorValueOperator(trunk, head, ValueOperator(nn.Linear(8, 1), ["hidden"]))
+    return both.get_policy_operator(), both.get_value_operator()
+
+
+def no_log_probability(env):
+    """The actor stores no log-probability, and PPO needs it [feed-forward, discrete]"""
+    return ClipPPOLoss(_actor(return_log_prob=False), _critic())
+
+
+def no_log_probability_from_who_acts(env):
+    """What acts stores no log-probability, what learns would [feed-forward, discrete]"""
+    actor, critic = _actor(), _critic()
+    acting = ProbabilisticActor(actor[0], ["logits"], distribution_class=Categorical)
+    return Flow(env(4, 2), acting, GAE(0.99, 0.95, critic), ClipPPOLoss(actor, critic))
+
+
+def no_distribution(env):
+    """The actor is deterministic, and PPO scores actions [feed-forward, continuous]"""
+    return ClipPPOLoss(Actor(nn.Linear(4, 1)), _critic())
+
+
+def several_samples(env):
+    """The actor draws 7 samples, and PPO scores one [feed-forward, continuous]"""
+    net = nn.Sequential(nn.Linear(4, 2), NormalParamExtractor())
+    actor = ProbabilisticActor(
+        TensorDictModule(net, ["observation"], ["loc", "scale"]),
+        ["loc", "scale"],
+        distribution_class=TanhNormal,
+        return_log_prob=True,
+        num_samples=7,
+    )
+    return ClipPPOLoss(actor, _critic())
+
+
+def value_of_another_name(env):
+    """The critic writes 'value', and the estimator takes 'state_value' [feed-forward, discrete]"""
+    return GAE(0.99, 0.95, TensorDictModule(nn.Linear(4, 1), ["observation"], ["value"]))
+
+
+def critic_of_actions_in_a_loss(env):
+    """The critic judges actions, and PPO takes the value of the state [feed-forward, continuous]"""
+    return ClipPPOLoss(_actor(), ValueOperator(MLP(5, 1), ["observation", "action"]))
+
+
+def no_estimator(env):
+    """Nobody computes the advantages [feed-forward, discrete]"""
+    actor, critic = _actor(), _critic()
+    return Flow(env(4, 2), actor, critic, ClipPPOLoss(actor, critic))
+
+
+def no_estimator_with_a_trunk(env):
+    """The same with one trunk [shared trunk, multi-head, discrete]"""
+    actor, critic = _shared()
+    return Flow(env(4, 2), actor, ClipPPOLoss(actor, critic))
+
+
+def no_critic(env):
+    """A loss reads values, and there is no critic [feed-forward, discrete]"""
+    return Flow(env(4, 2), _actor(), Part("A2C", "loss", ("state_value", ("next", "reward")), ("loss_critic",)))
+
+
+def no_action(env):
+    """There is a critic and nobody who acts, and a loss reads the log-probability [feed-forward, discrete]"""
+    return Flow(env(4, 2), Part("REINFORCE", "loss", ("sample_log_prob", ("next", "reward")), ("loss_objective",)))
+
+
+def no_target_network(env):
+    """A loss reads the value of a target network that does not exist [feed-forward, continuous]"""
+    actor = Actor(nn.Sequential(nn.Linear(4, 1), nn.Tanh()))
+    critic = ValueOperator(MLP(5, 1), ["observation", "action"])
+    reads = ("state_action_value", ("next", "target_value"), ("next", "reward"))
+    return Flow(env(4, Box(-1, 1, (1,))), actor, critic, Part("DDPG", "loss", reads, ("loss_critic",)))
+
+
+def critic_that_ignores_the_action(env):
+    """A critic of state and action does not read the action [feed-forward, continuous]"""
+    actor = Actor(nn.Sequential(nn.Linear(4, 1), nn.Tanh()))
+    critic = ValueOperator(MLP(4, 1), ["observation"], ["state_action_value"])
+    return Flow(env(4, Box(-1, 1, (1,))), actor, critic)
+
+
+def critic_that_ignores_the_action_behind_a_trunk(env):
+    """The same behind a trunk [shared trunk, continuous]"""
+    trunk = TensorDictModule(nn.Linear(4, 8), ["observation"], ["hidden"])
+    actor = Actor(nn.Sequential(nn.Linear(8, 1), nn.Tanh()), ["hidden"])
+    critic = ValueOperator(MLP(8, 1), ["hidden"], ["state_action_value"])
+    return Flow(env(4, Box(-1, 1, (1,))), trunk, actor, critic)
+
+
+def critic_that_knows_the_action(env):
+    """A critic of states reads the action, and advantages are measured against it [feed-forward, continuous]"""
+    net = nn.Sequential(nn.Linear(4, 2), NormalParamExtractor())
+    actor = ProbabilisticActor(
+        TensorDictModule(net, ["observation"], ["loc", "scale"]),
+        ["loc", "scale"],
+        distribution_class=TanhNormal,
+        return_log_prob=True,
+    )
+    critic = ValueOperator(MLP(5, 1), ["observation", "action"], ["state_value"])
+    return Flow(env(4, Box(-1, 1, (1,))), actor, GAE(0.99, 0.95, critic))
+
+
+def another_actor_learns(env):
+    """The loss has an actor of its own, not the one that acts [feed-forward, discrete]"""
+    critic = _critic()
+    return Flow(env(4, 2), _actor(), GAE(0.99, 0.95, critic), ClipPPOLoss(_actor(), critic))
+
+
+def another_critic_learns(env):
+    """The estimator has a critic of its own, not the one that learns [feed-forward, discrete]"""
+    actor = _actor()
+    return Flow(env(4, 2), actor, GAE(0.99, 0.95, _critic()), ClipPPOLoss(actor, _critic()))
+
+
+def trunk_that_nobody_trains(env):
+    """A trunk acts, and is in no loss [shared trunk, discrete]"""
+    trunk = TensorDictModule(nn.Linear(4, 8), ["observation"], ["hidden"])
+    net = TensorDictModule(nn.Linear(8, 2), ["hidden"], ["logits"])
+    actor = ProbabilisticActor(net, ["logits"], distribution_class=Categorical, return_log_prob=True)
+    critic = _critic()
+    curiosity = TensorDictModule(nn.Linear(4, 1), ["observation"], ["novelty"])
+    return Flow(env(4, 2), trunk, actor, curiosity, GAE(0.99, 0.95, critic), ClipPPOLoss(actor, critic))
+
+
+def optimiser_of_the_actor_alone(env):
+    """The optimiser has the actor's parameters, and not the critic's [feed-forward, discrete]"""
+    actor, critic = _actor(), _critic()
+    adam = torch.optim.Adam(actor.parameters(), lr=1e-3)
+    return Flow(env(4, 2), actor, GAE(0.99, 0.95, critic), ClipPPOLoss(actor, critic), adam)
+
+
+def optimiser_before_the_trunk_was_joined(env):
+    """The optimiser has the heads' parameters, and not the trunk's [shared trunk, discrete]"""
+    actor, critic = _shared()
+    heads = itertools.chain(actor[-2].parameters(), critic[-1].parameters())
+    adam = torch.optim.Adam(heads, lr=1e-3)
+    return Flow(env(4, 2), actor, GAE(0.99, 0.95, critic), ClipPPOLoss(actor, critic), adam)
+
+
+def trunk_updated_twice(env):
+    """Two optimisers, of actor and of critic, both have the trunk [shared trunk, discrete]"""
+    actor, critic = _shared()
+    optimisers = [torch.optim.Adam(network.parameters(), lr=1e-3) for network in (actor, critic)]
+    return Flow(env(4, 2), actor, GAE(0.99, 0.95, critic), ClipPPOLoss(actor, critic), *optimisers)
+
+
+def optimiser_of_another_network(env):
+    """The optimiser has a network that is in no loss [feed-forward, discrete]"""
+    actor, critic, other = _actor(), _critic(), nn.Linear(4, 2)
+    loss = ClipPPOLoss(actor, critic)
+    adam = torch.optim.Adam([*loss.parameters(), *other.parameters()], lr=1e-3)
+    return Flow(env(4, 2), actor, GAE(0.99, 0.95, critic), loss, adam)
+
+
+def critic_of_another_observation(env):
+    """PPO is given a critic that reads what the environment does not show [feed-forward, discrete]"""
+    return PPO(env(4, 2), critic=_critic("state"))
+
+
+def critic_of_another_width(env):
+    """PPO is given a critic for 5 numbers, the environment shows 4 [feed-forward, discrete]"""
+    return PPO(env(4, 2), critic=ValueOperator(MLP(5, 1)))
+
+
+def actor_without_log_probability_in_an_algorithm(env):
+    """PPO is given an actor that stores no log-probability [feed-forward, discrete]"""
+    return PPO(env(4, 2), actor=_actor(return_log_prob=False))
+
+
+def normaliser_after_the_critic(env):
+    """Actor and critic read the raw observation, and learn from the normalised one [multi-head, discrete]"""
+    actor, critic = _actor(), _critic()
+    scale = TensorDictModule(lambda x: x / 10, ["observation"], ["observation"])
+    acting = TensorDictSequential(actor, critic, scale)
+    return Flow(env(4, 2), acting, GAE(0.99, 0.95, critic), ClipPPOLoss(actor, critic))
