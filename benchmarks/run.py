@@ -18,6 +18,7 @@ BENCHMARKS = {
     "distributions": "distributions",
     "operators": "operators",
     "recurrent": "recurrent",
+    "flow": "flow",
     "collect": "collect",
     "ppo": "ppo",
 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
-from keywork.distributions import Categorical, IndependentNormal, OneHotCategorical, TanhNormal
+from keywork.distributions import Categorical, IndependentNormal, OneHotCategorical, TanhNormal, TruncatedNormal
 from keywork.distributions._noise import gumbel_argmax
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import enum
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from keywork._errors import SpecError
-from keywork.distributions import OneHotCategorical
+from keywork.distributions import MaskedOneHotCategorical, OneHotCategorical
 
 LOGITS = torch.tensor([[0.0, 1.0, 2.0], [2.0, 0.5, -1.0]])
 

@@ -11,6 +11,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 from torch.autograd.gradcheck import gradcheck
 
+from keywork._errors import MissingKeyError, SpecError
 from keywork.modules import EnsembleModule, GRUModule, LSTMModule
 from keywork.nn import TensorDictModule, TensorDictSequential, set_recurrent_mode
 

@@ -217,3 +217,23 @@ def all_at_once(env):
     critic = ValueOperator(nn.Linear(4, 1), ["obs"])
     actor = _actor(_net(5, 2))
     return Flow(env(4, 2), actor, critic, torch.optim.SGD(critic.parameters(), 0.1), Part("m", "loss", ("returns",)))
+
+
+def part_that_is_none(env):
+    """A part of a flow is replaced by a name that no part has [feed-forward, discrete]"""
+    return Flow(env(4, 2), _actor(_net(4, 2))).replaced("Liner", _net(4, 2))
+
+
+def part_that_does_not_fit(env):
+    """A part of a flow is replaced by one of another width [feed-forward, discrete]"""
+    return Flow(env(4, 2), _actor(_net(4, 2))).replaced("Linear", _net(5, 2))
+
+
+def part_between_keys_that_are_none(env):
+    """A sub-flow is to begin at a key that is none [feed-forward, discrete]"""
+    return Flow(env(4, 2), _actor(_net(4, 2))).between("obs", "logits")
+
+
+def part_between_keys_without_a_way(env):
+    """A sub-flow is to end before it begins [feed-forward, discrete]"""
+    return Flow(env(4, 2), _actor(_net(4, 2))).between("action", "logits")
