@@ -17,10 +17,15 @@ def test_the_message_for_a_wrong_shape():
     with pytest.raises(SpecError) as error:
         dist.log_prob(torch.zeros(8, 1, dtype=torch.int64))
     assert str(error.value) == (
-        "Categorical.log_prob cannot score a value of shape [8, 1]: its batch shape [8] and event shape [] ask for "
-        "[..., 8]. Reshape the value, or expand() the distribution."
+        "Categorical.log_prob cannot score a value of shape [8, 1].\n"
+        "  where: batch shape [8], event shape []\n"
+        "  expected: a tensor [..., 8]\n"
+        "  got: int64[8, 1]\n"
+        "  fix: Reshape the value, or expand() the distribution."
     )
-    with pytest.raises(SpecError, match=r"cannot score a float: it takes a tensor of shape \[\.\.\., 8\]"):
+    with pytest.raises(
+        SpecError, match=r"cannot score a float\.\n[^$]*expected: a tensor \[\.\.\., 8\]\n  got: float\n"
+    ):
         dist.log_prob(1.0)
 
 

@@ -36,7 +36,10 @@ def test_normals_agree_with_torch():
 def test_squashing_does_not_change_the_divergence(bounds):
     p, q = pair()
     expected = kl_divergence(IndependentNormal(*p), IndependentNormal(*q))
-    torch.testing.assert_close(kl_divergence(TanhNormal(*p, low=bounds[0], high=bounds[1]), TanhNormal(*q, low=bounds[0], high=bounds[1])), expected)
+    torch.testing.assert_close(
+        kl_divergence(TanhNormal(*p, low=bounds[0], high=bounds[1]), TanhNormal(*q, low=bounds[0], high=bounds[1])),
+        expected,
+    )
     # And by draws: E_p [log p - log q].
     p_dist, q_dist = TanhNormal(*p, low=bounds[0], high=bounds[1]), TanhNormal(*q, low=bounds[0], high=bounds[1])
     draws, log_p = p_dist.sample_and_log_prob((50_000,), generator=torch.Generator().manual_seed(0))

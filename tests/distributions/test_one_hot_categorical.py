@@ -25,8 +25,11 @@ def test_an_index_is_refused():
     with pytest.raises(SpecError) as error:
         OneHotCategorical(logits=LOGITS).log_prob(torch.tensor([1, 2]))
     assert str(error.value) == (
-        "OneHotCategorical.log_prob cannot score a value of shape [2]: its batch shape [2] and event shape [3] ask for "
-        "[..., 2, 3]. It looks like an index: pass torch.nn.functional.one_hot(value, 3), or use Categorical."
+        "OneHotCategorical.log_prob cannot score a value of shape [2].\n"
+        "  where: batch shape [2], event shape [3]\n"
+        "  expected: a tensor [..., 2, 3]\n"
+        "  got: int64[2]\n"
+        "  fix: It looks like an index: pass torch.nn.functional.one_hot(value, 3), or use Categorical."
     )
     # Also where the batch has as many rows as there are choices, and with samples in front.
     for shape in ((3,), (5, 3)):

@@ -235,7 +235,9 @@ def test_mean_variance_and_entropy_agree_with_draws():
 
 def test_entropy_by_brute_force():
     """−∫ p log p over the action, by the midpoint rule on a million points."""
-    dist = TanhNormal(torch.tensor([0.4], dtype=torch.float64), torch.tensor([0.6], dtype=torch.float64), low=-1, high=3)
+    dist = TanhNormal(
+        torch.tensor([0.4], dtype=torch.float64), torch.tensor([0.6], dtype=torch.float64), low=-1, high=3
+    )
     a = -1 + 4 * (torch.arange(1_000_000, dtype=torch.float64).unsqueeze(-1) + 0.5) / 1_000_000
     log_p = dist.log_prob(a)
     assert dist.entropy().item() == pytest.approx(-(log_p.exp() * log_p).mean().item() * 4, abs=2e-6)
@@ -305,7 +307,10 @@ def test_laws(loc, scale, low, width):
     """Draws stay inside, the density mirrors with the parameters, and moving the bounds moves only the action."""
     at = {"dtype": torch.float64}
     mean, spread = torch.tensor([loc], **at), torch.tensor([scale], **at)
-    dist, mirrored = TanhNormal(mean, spread, low=low, high=low + width), TanhNormal(-mean, spread, low=-low - width, high=-low)
+    dist, mirrored = (
+        TanhNormal(mean, spread, low=low, high=low + width),
+        TanhNormal(-mean, spread, low=-low - width, high=-low),
+    )
     unit = TanhNormal(mean, spread)
     u = torch.linspace(-3, 3, 7, **at).unsqueeze(-1)
     a = low + width * torch.sigmoid(2 * u)
@@ -328,9 +333,13 @@ def test_gradients_are_right(bounds):
         return lambda *params: getattr(TanhNormal(*params, low=bounds[0], high=bounds[1]), name)
 
     def drawn(*params):
-        return TanhNormal(*params, low=bounds[0], high=bounds[1]).rsample_and_log_prob((2,), generator=torch.Generator().manual_seed(3))
+        return TanhNormal(*params, low=bounds[0], high=bounds[1]).rsample_and_log_prob(
+            (2,), generator=torch.Generator().manual_seed(3)
+        )
 
-    torch.autograd.gradcheck(lambda *p: TanhNormal(*p[:2], low=bounds[0], high=bounds[1]).log_prob(p[2]), (loc, scale, value))
+    torch.autograd.gradcheck(
+        lambda *p: TanhNormal(*p[:2], low=bounds[0], high=bounds[1]).log_prob(p[2]), (loc, scale, value)
+    )
     torch.autograd.gradcheck(drawn, (loc, scale))
     torch.autograd.gradcheck(lambda *p: of("entropy")(*p)(), (loc, scale))
     for name in ("mean", "variance", "mode", "deterministic_sample"):
@@ -339,5 +348,7 @@ def test_gradients_are_right(bounds):
 
 def test_the_gradient_at_the_very_centre_is_right():
     value = torch.tensor([1.5], dtype=torch.float64, requires_grad=True)
-    dist = TanhNormal(torch.tensor([0.2], dtype=torch.float64), torch.tensor([0.7], dtype=torch.float64), low=-1.0, high=4.0)
+    dist = TanhNormal(
+        torch.tensor([0.2], dtype=torch.float64), torch.tensor([0.7], dtype=torch.float64), low=-1.0, high=4.0
+    )
     torch.autograd.gradcheck(dist.log_prob, (value,))

@@ -216,19 +216,27 @@ def test_gradients_are_right(bounds):
     value = TruncatedNormal(loc, scale, low=bounds[0], high=bounds[1]).sample(generator=generator).requires_grad_()
 
     def drawn(*params):
-        return TruncatedNormal(*params, low=bounds[0], high=bounds[1]).rsample_and_log_prob((2,), generator=torch.Generator().manual_seed(3))
+        return TruncatedNormal(*params, low=bounds[0], high=bounds[1]).rsample_and_log_prob(
+            (2,), generator=torch.Generator().manual_seed(3)
+        )
 
     def of(name):
         return lambda *params: getattr(TruncatedNormal(*params, low=bounds[0], high=bounds[1]), name)
 
-    torch.autograd.gradcheck(lambda *p: TruncatedNormal(*p[:2], low=bounds[0], high=bounds[1]).log_prob(p[2]), (loc, scale, value))
+    torch.autograd.gradcheck(
+        lambda *p: TruncatedNormal(*p[:2], low=bounds[0], high=bounds[1]).log_prob(p[2]), (loc, scale, value)
+    )
     torch.autograd.gradcheck(drawn, (loc, scale))
     torch.autograd.gradcheck(lambda *p: of("entropy")(*p)(), (loc, scale), atol=1e-4)
     for name in ("mean", "variance", "mode", "deterministic_sample"):
         torch.autograd.gradcheck(of(name), (loc, scale), atol=1e-4)
     other = TruncatedNormal(torch.zeros(3, 2, dtype=torch.float64), 0.7, low=bounds[0], high=bounds[1])
-    torch.autograd.gradcheck(lambda *p: kl_divergence(TruncatedNormal(*p, low=bounds[0], high=bounds[1]), other), (loc, scale), atol=1e-4)
-    torch.autograd.gradcheck(lambda *p: kl_divergence(other, TruncatedNormal(*p, low=bounds[0], high=bounds[1])), (loc, scale), atol=1e-4)
+    torch.autograd.gradcheck(
+        lambda *p: kl_divergence(TruncatedNormal(*p, low=bounds[0], high=bounds[1]), other), (loc, scale), atol=1e-4
+    )
+    torch.autograd.gradcheck(
+        lambda *p: kl_divergence(other, TruncatedNormal(*p, low=bounds[0], high=bounds[1])), (loc, scale), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("bounds", [(-1.0, 1.0), (0.0, 3.0), TENSORS])
@@ -285,7 +293,9 @@ def test_the_divergence_from_a_normal_agrees_with_draws(bounds):
 def test_the_divergence_from_a_normal_by_hand():
     # Bounds that cut nothing off: of two dimensions, each half a scale from the other's, 2 * 0.5^2 / 2 = 0.25.
     p = TruncatedNormal(torch.zeros(2), torch.ones(2), low=-30.0, high=30.0)
-    assert kl_divergence(p, IndependentNormal(torch.full((2,), 0.5), torch.ones(2))).item() == pytest.approx(0.25, abs=1e-5)
+    assert kl_divergence(p, IndependentNormal(torch.full((2,), 0.5), torch.ones(2))).item() == pytest.approx(
+        0.25, abs=1e-5
+    )
 
 
 def everything(dist):
@@ -315,7 +325,9 @@ def test_vmap_and_compile(bounds):
 
 
 def test_shapes_expand_and_support():
-    dist = TruncatedNormal(torch.randn(5, 3, 2), torch.rand(5, 3, 2) + 0.1, low=TENSORS[0], high=TENSORS[1], validate_args=True)
+    dist = TruncatedNormal(
+        torch.randn(5, 3, 2), torch.rand(5, 3, 2) + 0.1, low=TENSORS[0], high=TENSORS[1], validate_args=True
+    )
     expanded = dist.expand((4, 5, 3))
     assert (expanded.batch_shape, expanded.event_shape) == ((4, 5, 3), (2,))
     value = expanded.sample((6,))
@@ -330,7 +342,9 @@ def test_shapes_expand_and_support():
 
 def test_tanh_loc_bounds_the_location():
     loc = torch.tensor([3.0])
-    assert TruncatedNormal(loc, 1.0, low=-9, high=9, tanh_loc=True, upscale=2.0).loc.item() == pytest.approx(2 * math.tanh(1.5))
+    assert TruncatedNormal(loc, 1.0, low=-9, high=9, tanh_loc=True, upscale=2.0).loc.item() == pytest.approx(
+        2 * math.tanh(1.5)
+    )
     # Expanding does not squeeze it a second time.
     dist = TruncatedNormal(loc, 1.0, low=-9, high=9, tanh_loc=True)
     torch.testing.assert_close(dist.expand((4,)).loc, dist.loc.expand(4, 1))

@@ -58,12 +58,7 @@ from keywork.modules import (
     gSDEModule,
 )
 from keywork.nets import MLP, ConvNet, DuelingMLP
-from keywork.nn import (
-    ProbabilisticTensorDictSequential,
-    TensorDictModule,
-    TensorDictModuleBase,
-    TensorDictSequential,
-)
+from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModule, TensorDictModuleBase, TensorDictSequential
 from keywork.objectives import GAE, ClipPPOLoss
 from keywork.train import PPO, PPOConfig
 
@@ -110,12 +105,9 @@ def run(env: GymEnv, policy: Any, *rest: Any, learns: bool = True) -> Flow:
     collector.collect()
     batch = collector.collect()
     assert batch.batch_size == (2, 8)
-    losses = [batch]
-    for part in rest:
-        if isinstance(part, TensorDictModuleBase):
-            losses.append(part(batch))
+    results = [part(batch) for part in rest if isinstance(part, TensorDictModuleBase)]
     if learns:
-        total = sum(losses[-1][key] for key in ("loss_objective", "loss_critic", "loss_entropy"))
+        total = sum(results[-1][key] for key in ("loss_objective", "loss_critic", "loss_entropy"))
         total.backward()
         assert total.isfinite()
     env.close()
@@ -301,7 +293,9 @@ def masked_q() -> tuple[Any, ...]:
 
 def c51() -> tuple[Any, ...]:
     net = nn.Sequential(nn.Linear(4, 33), nn.Unflatten(-1, (11, 3)))
-    return world(VECTOR, Discrete(3)), DistributionalQValueActor(net, torch.linspace(-1, 1, 11), spec=specs.Categorical(3))
+    return world(VECTOR, Discrete(3)), DistributionalQValueActor(
+        net, torch.linspace(-1, 1, 11), spec=specs.Categorical(3)
+    )
 
 
 def noisy() -> tuple[Any, ...]:
@@ -329,11 +323,15 @@ def plain_actor() -> tuple[Any, ...]:
 
 def squashed_by_a_module() -> tuple[Any, ...]:
     raw = wrapped(nn.Linear(4, 2), write="raw")
-    return world(VECTOR, BOX), TensorDictSequential(raw, TanhModule(["raw"], ["action"], spec=specs.Bounded(-2.0, 2.0, (2,))))
+    return world(VECTOR, BOX), TensorDictSequential(
+        raw, TanhModule(["raw"], ["action"], spec=specs.Bounded(-2.0, 2.0, (2,)))
+    )
 
 
 def gaussian_noise() -> tuple[Any, ...]:
-    return world(VECTOR, BOX), TensorDictSequential(tanh_actor(), AdditiveGaussianModule(specs.Bounded(-2.0, 2.0, (2,))))
+    return world(VECTOR, BOX), TensorDictSequential(
+        tanh_actor(), AdditiveGaussianModule(specs.Bounded(-2.0, 2.0, (2,)))
+    )
 
 
 def gaussian_noise_without_a_spec() -> tuple[Any, ...]:
@@ -376,7 +374,9 @@ def random_actions() -> tuple[Any, ...]:
 
 def ordered_vectors() -> tuple[Any, ...]:
     scores = TensorDictModule(nn.Linear(4, 3), ["observation"], ["scores"])
-    return world(VECTOR, Discrete(3), one_hot=True), ProbabilisticActor(scores, ["scores"], distribution_class=OneHotOrdinal)
+    return world(VECTOR, Discrete(3), one_hot=True), ProbabilisticActor(
+        scores, ["scores"], distribution_class=OneHotOrdinal
+    )
 
 
 def twin_critics() -> tuple[Any, ...]:
@@ -567,3 +567,8 @@ def test_memories_of_actor_and_critic_in_the_algorithm(shared: bool) -> None:
     metrics = ppo.update(ppo.collector.collect(), progress=0.0)
     assert np.isfinite(list(metrics.values())).all()
     env.close()
+
+
+def test_they_are_more_than_a_hundred() -> None:
+    algorithms = len(OBSERVATIONS) * len(ACTIONS)
+    assert len(BODIES) * len(HEADS) + algorithms + 2 * len(CHOICES) + len(ACTING) + len(LEARNING) > 100

@@ -87,7 +87,12 @@ NO_ROOM = "its bounds leave no room between them"
         ({"low": math.nan}, "a bound is not finite", "low", "finite numbers"),
         ({"spec": Categorical(3)}, "its spec has no bounds", "spec", "one with bounds: Bounded, or a Box"),
         ({"spec": Bounded(-math.inf, 1.0)}, "a bound is not finite", "low", "finite numbers"),
-        ({"spec": Bounded(-1.0, 1.0), "low": -1.0}, "its bounds are given twice", "spec, low, high", "a spec, or low and high"),
+        (
+            {"spec": Bounded(-1.0, 1.0), "low": -1.0},
+            "its bounds are given twice",
+            "spec, low, high",
+            "a spec, or low and high",
+        ),
         ({"out_keys": ["a", "b"]}, "there are not as many out_keys as in_keys", "out_keys", "as many as in_keys, 1"),
     ],
 )

@@ -71,7 +71,7 @@ class TestWrapModule:
         out = module(td)
         assert out["z"].tolist() == [2.0] * 3
         assert td["y"].tolist() == [9.0] * 3  # as it was
-        assert ("y" in out.keys()) == (out is td) and (out is td) == (inplace or not anew)
+        assert (out.get("y", None) is not None) == (out is td) and (out is td) == (inplace or not anew)
         other = module(td, tensordict_out=TensorDict(batch_size=[3]))
         assert list(other.keys()) == ["z"]
         assert module.reset_out_keys()(td)["y"].tolist() == [1.0] * 3

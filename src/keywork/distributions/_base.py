@@ -10,7 +10,7 @@ from torch import Size, Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.distributions import Distribution
 
-from keywork._errors import SpecError
+from keywork._errors import SpecError, refusal, shape_of
 
 from ._constraints import Constraint, holds
 
@@ -88,25 +88,28 @@ class ActionDistribution(Distribution):
     def _checked(self, value: Any) -> Tensor:
         """Return a value that is to be scored, or say why it cannot be."""
         if not isinstance(value, Tensor):
-            raise SpecError(
-                f"{type(self).__name__}.log_prob cannot score a {type(value).__name__}: it takes a tensor of shape "
-                f"[..., {_inner(self._value_shape)}]. Convert it with torch.as_tensor(...)."
-            )
+            raise self._misfit(value, f"a {type(value).__name__}", "Convert it with torch.as_tensor(...).")
         shape = value.shape
         if shape != self._value_shape:
             missing = len(shape) - len(self._value_shape)
             if missing < 0 or shape[missing:] != self._value_shape:
-                raise SpecError(self._shape_message(value))
+                raise self._misfit(value, f"a value of shape {list(shape)}", self._shape_advice(value))
         if self._validate_args:
             require(holds(self.support, value), self, "value", value, str(self.support))
         return value
 
-    def _shape_message(self, value: Tensor) -> str:
-        return (
-            f"{type(self).__name__}.log_prob cannot score a value of shape {list(value.shape)}: its batch shape "
-            f"{list(self.batch_shape)} and event shape {list(self.event_shape)} ask for "
-            f"[..., {_inner(self._value_shape)}]. Reshape the value, or expand() the distribution."
+    def _misfit(self, value: Any, what: str, fix: str) -> SpecError:
+        return refusal(
+            SpecError,
+            f"{type(self).__name__}.log_prob cannot score {what}.",
+            where=f"batch shape {list(self.batch_shape)}, event shape {list(self.event_shape)}",
+            expected=f"a tensor [..., {_inner(self._value_shape)}]",
+            got=shape_of(value),
+            fix=fix,
         )
+
+    def _shape_advice(self, value: Tensor) -> str:
+        return "Reshape the value, or expand() the distribution."
 
     def _check_parameters(self) -> None:
         for name, constraint in self.arg_constraints.items():

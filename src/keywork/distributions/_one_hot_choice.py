@@ -58,14 +58,11 @@ class OneHotChoice(DiscreteDistribution):
     def _decode(self, value: Tensor) -> Tensor:
         return (value.to(torch.uint8) if value.dtype is torch.bool else value).argmax(-1)
 
-    def _shape_message(self, value: Tensor) -> str:
-        message = super()._shape_message(value)
+    def _shape_advice(self, value: Tensor) -> str:
         if not value.is_floating_point() and value.shape[value.ndim - len(self.batch_shape) :] == self.batch_shape:
             sibling = type(self).__name__.replace("OneHot", "")
-            return message.rpartition(". ")[0] + (
-                f". It looks like an index: pass torch.nn.functional.one_hot(value, {self.n}), or use {sibling}."
-            )
-        return message
+            return f"It looks like an index: pass torch.nn.functional.one_hot(value, {self.n}), or use {sibling}."
+        return super()._shape_advice(value)
 
 
 def grad_method_of(owner: str, method: Any) -> str:

@@ -33,9 +33,9 @@ class EGreedyModule(ExplorationModule):
     """a ← random with probability ε, a otherwise.    ε = max(eps_end, eps_init − t · (eps_init − eps_end) / N)
 
     One coin is thrown for each element of the batch, and a random action is uniform among those allowed; of an action
-    of several components all are drawn. What a Q-network has written as the value of its own choice goes stale where the
-    action is changed, unless ``action_value_key`` says from which values to renew it. See :class:`ExplorationModule` for when it is active. (Watkins, Learning from
-    Delayed Rewards, 1989.)
+    of several components all are drawn. What a Q-network has written as the value of its own choice goes stale where
+    the action is changed, unless ``action_value_key`` says from which values to renew it. See
+    :class:`ExplorationModule` for when it is active. (Watkins, Learning from Delayed Rewards, 1989.)
 
     Args:
         spec: what an action is: Categorical, OneHot, MultiDiscrete or MultiBinary, or the Gymnasium space of such, or a

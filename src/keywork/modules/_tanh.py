@@ -50,18 +50,36 @@ class TanhModule(TensorDictModuleBase):
         reads = as_keys(in_keys)
         writes = reads if out_keys is None else as_keys(out_keys)
         if len(reads) != len(writes):
-            raise _refused("there are not as many out_keys as in_keys", "out_keys", f"as many as in_keys, {len(reads)}", f"{len(writes)}", "leave out_keys out")
+            raise _refused(
+                "there are not as many out_keys as in_keys",
+                "out_keys",
+                f"as many as in_keys, {len(reads)}",
+                f"{len(writes)}",
+                "leave out_keys out",
+            )
         super().__init__(list(reads), list(writes))
         self.clamp = clamp
         self.spec: Spec | None = None if spec is None else as_spec(spec)
         if spec is not None and (low is not None or high is not None):
-            raise _refused("its bounds are given twice", "spec, low, high", "a spec, or low and high", "both", "leave low and high out")
+            raise _refused(
+                "its bounds are given twice",
+                "spec, low, high",
+                "a spec, or low and high",
+                "both",
+                "leave low and high out",
+            )
         self._forms: list[tuple[str, str, bool]] = []
         for number, key in enumerate(writes):
             least, most = (low, high) if self.spec is None else self._bounds_in(key)
             lower, upper = _as_bound("low", least, -1.0), _as_bound("high", most, 1.0)
             if not bool((lower < upper).all()):
-                raise _refused("its bounds leave no room between them", "low, high", "low below high everywhere", f"{least!r}, {most!r}", "low=-1.0, high=1.0")
+                raise _refused(
+                    "its bounds leave no room between them",
+                    "low, high",
+                    "low below high everywhere",
+                    f"{least!r}, {most!r}",
+                    "low=-1.0, high=1.0",
+                )
             self.register_buffer(f"_low_{number}", lower, persistent=False)
             self.register_buffer(f"_high_{number}", upper, persistent=False)
             # The two forms differ in rounding: around a centre of zero the first one keeps all digits.
@@ -70,7 +88,9 @@ class TanhModule(TensorDictModuleBase):
     def _bounds_in(self, key: Key) -> tuple[Tensor, Tensor]:
         spec = leaf_spec(type(self).__name__, self.spec, key)
         if not isinstance(spec, Bounded):
-            raise _refused("its spec has no bounds", "spec", "one with bounds: Bounded, or a Box", repr(spec), "low=-1.0, high=1.0")
+            raise _refused(
+                "its spec has no bounds", "spec", "one with bounds: Bounded, or a Box", repr(spec), "low=-1.0, high=1.0"
+            )
         return spec.low, spec.high
 
     def compute(self, *inputs: Any) -> tuple[Any, ...]:
@@ -88,7 +108,9 @@ def _as_bound(name: str, bound: Any, default: float) -> Tensor:
     value = torch.as_tensor(default if bound is None else bound)
     value = value if value.is_floating_point() else value.to(torch.get_default_dtype())
     if not bool(value.isfinite().all()):
-        raise _refused("a bound is not finite", name, "finite numbers", repr(bound), "an unbounded action needs no TanhModule")
+        raise _refused(
+            "a bound is not finite", name, "finite numbers", repr(bound), "an unbounded action needs no TanhModule"
+        )
     return value.detach().clone()
 
 

@@ -51,9 +51,7 @@ class Composite(Spec):
 
     __slots__ = ("_entries", "_is_tuple", "_leaves")
 
-    def __init__(
-        self, specs: Mapping[Any, SpecLike] | Sequence[SpecLike] | None = None, **entries: SpecLike
-    ) -> None:
+    def __init__(self, specs: Mapping[Any, SpecLike] | Sequence[SpecLike] | None = None, **entries: SpecLike) -> None:
         if specs is None or entries:
             specs = self._joined(specs, entries)
         self._is_tuple = not isinstance(specs, Mapping)

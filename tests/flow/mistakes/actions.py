@@ -103,7 +103,7 @@ def fewer_choices_than_there_are(env):
 
 
 def wider_than_the_environment(env):
-    """TanhNormal ends at -1 and 1 where it is given no bounds; the environment's are narrower [feed-forward, continuous]"""
+    """TanhNormal without bounds ends at -1 and 1; the environment's are narrower [feed-forward, continuous]"""
     return Flow(env(4, Box(-0.5, 0.5, (1,))), _numbers(1))
 
 
@@ -194,7 +194,7 @@ def mask_of_another_size(env):
 
 
 def mask_of_floats(env):
-    """The mask is of floats, where 0 and 1 would mean the opposite of 0 and -inf [masked, dict observations, discrete]"""
+    """The mask is of floats, where 0 could allow or forbid [masked, dict observations, discrete]"""
     net = TensorDictModule(nn.Linear(4, 3), ["observation"], ["logits"])
     actor = ProbabilisticActor(net, ["logits", "mask"], distribution_class=MaskedCategorical)
     return Flow(_masked_env(env, 3), actor)
@@ -259,7 +259,7 @@ def stale_log_probability(env):
 
 
 def stale_log_probability_in_a_collector(env):
-    """The same of a choice, where data is to be collected [feed-forward, discrete]"""
+    """A collector's policy changes a choice after its log-probability is stored [feed-forward, discrete]"""
     policy = TensorDictSequential(_choice(2, return_log_prob=True), EGreedyModule(specs.Categorical(2)))
     return Collector(env(4, 2), policy, frames_per_batch=8)
 

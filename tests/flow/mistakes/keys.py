@@ -30,7 +30,7 @@ def misspelt_between_two_steps(env):
 
 
 def misspelt_in_a_policy(env):
-    """The same inside a policy [feed-forward, discrete]"""
+    """Inside a policy the encoder writes 'embeding', the head reads 'embedding' [feed-forward, discrete]"""
     return _actor(_net(4, 64, write="embeding"), _net(64, 2, read="embedding"))
 
 
@@ -40,7 +40,7 @@ def misspelt_observation(env):
 
 
 def misspelt_observation_in_a_collector(env):
-    """The same, where data is to be collected [feed-forward, discrete]"""
+    """A collector is given a policy that reads 'obsevation' [feed-forward, discrete]"""
     return Collector(env(4, 2), _actor(_net(4, 2, read="obsevation")), frames_per_batch=8)
 
 
@@ -153,7 +153,7 @@ def action_of_another_name(env):
 
 
 def action_of_another_name_in_a_collector(env):
-    """The same, where data is to be collected [feed-forward, continuous]"""
+    """A collector is given a policy that writes 'actions' [feed-forward, continuous]"""
     actor = Actor(nn.Sequential(nn.Linear(3, 1), nn.Tanh()), out_keys=["actions"])
     return Collector(env(3, Box(-1, 1, (1,))), actor, frames_per_batch=8)
 

@@ -19,9 +19,7 @@ from keywork.train import PPO
 
 def _actor(**options):
     net = TensorDictModule(MLP(4, 2, num_cells=[8]), ["observation"], ["logits"])
-    return ProbabilisticActor(
-        net, ["logits"], distribution_class=Categorical, **{"return_log_prob": True, **options}
-    )
+    return ProbabilisticActor(net, ["logits"], distribution_class=Categorical, **{"return_log_prob": True, **options})
 
 
 def _critic(read="observation"):
@@ -82,12 +80,6 @@ def no_estimator(env):
     return Flow(env(4, 2), actor, critic, ClipPPOLoss(actor, critic))
 
 
-def no_estimator_with_a_trunk(env):
-    """The same with one trunk [shared trunk, multi-head, discrete]"""
-    actor, critic = _shared()
-    return Flow(env(4, 2), actor, ClipPPOLoss(actor, critic))
-
-
 def no_critic(env):
     """A loss reads values, and there is no critic [feed-forward, discrete]"""
     return Flow(env(4, 2), _actor(), Part("A2C", "loss", ("state_value", ("next", "reward")), ("loss_critic",)))
@@ -114,7 +106,7 @@ def critic_that_ignores_the_action(env):
 
 
 def critic_that_ignores_the_action_behind_a_trunk(env):
-    """The same behind a trunk [shared trunk, continuous]"""
+    """A critic of state and action reads a trunk, in which the action is not either [shared trunk, continuous]"""
     trunk = TensorDictModule(nn.Linear(4, 8), ["observation"], ["hidden"])
     actor = Actor(nn.Sequential(nn.Linear(8, 1), nn.Tanh()), ["hidden"])
     critic = ValueOperator(MLP(8, 1), ["hidden"], ["state_action_value"])
@@ -194,11 +186,6 @@ def critic_of_another_observation(env):
 def critic_of_another_width(env):
     """PPO is given a critic for 5 numbers, the environment shows 4 [feed-forward, discrete]"""
     return PPO(env(4, 2), critic=ValueOperator(MLP(5, 1)))
-
-
-def actor_without_log_probability_in_an_algorithm(env):
-    """PPO is given an actor that stores no log-probability [feed-forward, discrete]"""
-    return PPO(env(4, 2), actor=_actor(return_log_prob=False))
 
 
 def normaliser_after_the_critic(env):

@@ -8,8 +8,7 @@ from torch import nn
 from keywork.collectors import Collector
 from keywork.distributions import Categorical
 from keywork.flow import Flow, Part
-from keywork.modules import Actor, GRUModule, LSTMModule, OrnsteinUhlenbeckProcessModule, ProbabilisticActor
-from keywork.modules import ValueOperator
+from keywork.modules import Actor, GRUModule, OrnsteinUhlenbeckProcessModule, ProbabilisticActor, ValueOperator
 from keywork.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential
 from keywork.objectives import GAE
 from keywork.specs import Bounded, Composite, Unbounded
@@ -64,7 +63,7 @@ def state_that_nobody_begins(env):
 
 
 def state_that_nobody_begins_in_a_collector(env):
-    """The same, where data is to be collected [recurrent, discrete]"""
+    """A collector is given a policy that does not say how its state begins [recurrent, discrete]"""
     return Collector(env(4, 2), _policy(_Trace(), 4), frames_per_batch=8)
 
 
@@ -80,19 +79,12 @@ def two_memories_one_state(env):
 
 
 def two_memories_one_state_in_an_algorithm(env):
-    """The same, given to PPO [recurrent, discrete]"""
+    """PPO is given an actor and a critic whose memories have one state key [recurrent, discrete]"""
     return PPO(env(4, 2), actor=_policy(_gru()), critic=_critic(_gru(in_key="observation", out_key="judged")))
 
 
-def two_layers_one_state(env):
-    """Two memories one after the other have one state key [recurrent, discrete]"""
-    first = _gru(in_key="observation", out_key="hidden")
-    second = GRUModule(16, 16, in_key="hidden", out_key="features")
-    return Flow(env(4, 2), first, _policy(second))
-
-
 def memory_in_a_sequential_twice(env):
-    """The same inside a sequential: the state of the first is lost [recurrent]"""
+    """Two memories one after the other have one state key: the state of the first is lost [recurrent]"""
     return TensorDictSequential(
         _gru(in_key="observation", out_key="hidden"), GRUModule(16, 16, in_key="hidden", out_key="features")
     )
@@ -105,7 +97,7 @@ def state_that_the_environment_shows(env):
 
 
 def features_of_the_step_after(env):
-    """A critic reads what the actor's memory writes; nobody computes that of the step after [recurrent, shared trunk, discrete]"""
+    """GAE's critic reads what the actor's memory writes, of the step after as well [recurrent, shared trunk, discrete]"""
     critic = ValueOperator(nn.Linear(16, 1), ["features"])
     return Flow(env(4, 2), _policy(_gru()), GAE(0.99, 0.95, critic))
 

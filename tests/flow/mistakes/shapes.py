@@ -34,7 +34,7 @@ def width_of_the_observation(env):
 
 
 def width_of_the_observation_in_a_named_step(env):
-    """The same deep in a network of several layers [feed-forward, continuous]"""
+    """Deep in a network, 32 numbers are taken where 64 come [feed-forward, continuous]"""
     net = nn.Sequential(nn.Linear(17, 64), nn.Tanh(), nn.Linear(32, 2), NormalParamExtractor())
     return Flow(env(17, Box(-1, 1, (1,))), _normal(net))
 
@@ -48,9 +48,7 @@ def width_of_the_trunk(env):
 
 def width_of_joined_observations(env):
     """Two parts of an observation are 8 + 2 wide together, the network takes 8 [dict observations, discrete]"""
-    return Flow(
-        env(Dict(image=Box(0, 1, (8,)), speed=Box(0, 1, (2,))), 3), _actor(_net(MLP(8, 3), ["image", "speed"]))
-    )
+    return Flow(env(Dict(image=Box(0, 1, (8,)), speed=Box(0, 1, (2,))), 3), _actor(_net(MLP(8, 3), ["image", "speed"])))
 
 
 def width_of_a_normalisation(env):
@@ -87,7 +85,7 @@ def convolution_of_vectors(env):
 
 
 def conv_net_of_vectors(env):
-    """The same with ConvNet [feed-forward, discrete]"""
+    """A ConvNet reads vectors [feed-forward, discrete]"""
     return Flow(env(4, 2), _actor(_net(nn.Sequential(ConvNet(4), nn.LazyLinear(2)))))
 
 
@@ -168,7 +166,7 @@ def value_for_each_action(env):
 
 
 def value_for_each_action_in_a_loss(env):
-    """The same in the loss, from a table of what is stored [feed-forward, discrete]"""
+    """The critic has a value for each action, and the loss takes one [feed-forward, discrete]"""
     actor, critic = _actor(_net(nn.Linear(4, 2))), ValueOperator(nn.Linear(4, 2))
     good = ValueOperator(nn.Linear(4, 1))
     return Flow(env(4, 2), actor, GAE(0.99, 0.95, good.requires_grad_(False)), ClipPPOLoss(actor, critic))

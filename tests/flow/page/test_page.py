@@ -78,7 +78,7 @@ def test_whatever_the_script_asks_for_is_there(graph):
     asked = set(re.findall(r'\bat\("([\w-]+)"\)', script)) | {"view", "keys", "search", "detail", "count", "facts"}
     assert asked <= ids
     facts = read.facts()
-    assert list(facts) == ["parts", "keys", "findings"]
+    assert list(facts) == ["parts", "keys", "findings", "notes"]
     assert (len(facts["parts"]), len(facts["keys"])) == (len(graph.parts), len(graph.entries))
     for attributes in read.all("g"):
         for number in attributes.get("data-keys", "").split():
@@ -165,7 +165,7 @@ def test_facts_say_who_writes_and_reads_and_what_the_step_before_hands_over(flow
     keys = {key["name"]: key for key in facts_of(flow_with_state.graph, (), {"GRU": "net.py:3"})["keys"]}
     assert keys["h"] == {
         "name": "h", "shape": "?", "dtype": "", "domain": "",
-        "writers": [], "readers": [1, 2], "before": [1], "findings": [],
+        "writers": [], "readers": [1, 2], "before": [1], "findings": [], "notes": [],
     }  # fmt: skip
     assert keys["next.h"]["writers"] == [1]
     parts = facts_of(flow_with_state.graph, (), {"GRU": "net.py:3"})["parts"]

@@ -19,6 +19,7 @@ def facts_of(graph: Graph, findings: Sequence[Finding], sources: Mapping[str, st
         sources: for parts by name, where they are defined: ``"file.py:12"``.
     """
     named_keys = [named_in(_asked(finding), [repr(entry.key) for entry in graph.entries]) for finding in findings]
+    noted_keys = [named_in(note, [repr(entry.key) for entry in graph.entries]) for note in graph.notes]
     named_parts = [named_in(finding.problem, [part.name for part in graph.parts]) for finding in findings]
     parts = [
         {
@@ -40,10 +41,12 @@ def facts_of(graph: Graph, findings: Sequence[Finding], sources: Mapping[str, st
             "readers": [i for i, part in enumerate(graph.parts) if entry.key in part.inputs],
             "before": _unique(carry.source for carry in graph.carries if carry.key == entry.key),
             "findings": [n for n, named in enumerate(named_keys) if k in named],
+            "notes": [n for n, named in enumerate(noted_keys) if k in named],
         }
         for k, entry in enumerate(graph.entries)
     ]
-    return {"parts": parts, "keys": keys, "findings": [finding.problem for finding in findings]}
+    said = {"findings": [finding.problem for finding in findings], "notes": list(graph.notes)}
+    return {"parts": parts, "keys": keys, **said}
 
 
 def dotted(key: Key) -> str:

@@ -70,8 +70,13 @@
     term("written by", ...(writers.length ? writers : ["nobody"]));
     term("read by", ...(fact.readers.length ? fact.readers.map((part) => partLine(part)) : ["nobody"]));
     const title = element("h2");
-    title.append(element("code", fact.name));
+    const close = element("button", "\u00d7");
+    close.type = "button";
+    close.setAttribute("aria-label", "Unpin");
+    close.addEventListener("click", () => pin(-1));
+    title.append(element("code", fact.name), close);
     detail.append(title, terms);
+    for (const number of fact.notes) detail.append(element("p", `note: ${facts.notes[number]}`, "note"));
     for (const number of fact.findings) detail.append(element("p", `Finding ${number + 1}: ${facts.findings[number]}`, "mark"));
   }
 
@@ -90,7 +95,8 @@
     if (key < 0) list.removeAttribute("aria-activedescendant");
     else {
       items[key].classList.add("active");
-      items[key].scrollIntoView({ block: "nearest" });
+      const item = items[key]; // the list scrolls, and not the page with it
+      list.scrollTop = Math.min(Math.max(list.scrollTop, item.offsetTop + item.offsetHeight - list.clientHeight), item.offsetTop);
       list.setAttribute("aria-activedescendant", items[key].id);
       reveal(key);
     }
@@ -100,11 +106,11 @@
   function pin(key) {
     if (pinned >= 0) items[pinned].setAttribute("aria-selected", "false");
     pinned = key;
+    describe(key); // first, for it takes room from the list
     if (key >= 0) {
       items[key].setAttribute("aria-selected", "true");
       moveTo(key);
     }
-    describe(key);
     rest();
   }
 
@@ -140,8 +146,8 @@
     field.addEventListener("keydown", (event) => {
       const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 };
       if (event.key in steps) step(steps[event.key]);
-      else if (field === list && event.key === "Home") step(-items.length);
-      else if (field === list && event.key === "End") step(items.length);
+      else if (field === list && event.key === "Home") moveTo(shown[0] ?? -1);
+      else if (field === list && event.key === "End") moveTo(shown.at(-1) ?? -1);
       else if (event.key === "Enter" || (field === list && event.key === " ")) {
         const chosen = active < 0 && field === search && shown.length === 1 ? shown[0] : active;
         if (chosen >= 0) pin(chosen === pinned ? -1 : chosen);
@@ -182,8 +188,8 @@
   });
   svg.addEventListener("pointerleave", rest);
   svg.addEventListener("click", (event) => {
-    const { keys } = pointedAt(event.target);
-    if (keys.length && !moved) pin(keys[0] === pinned ? -1 : keys[0]);
+    const [key = -1] = pointedAt(event.target).keys;
+    if (!moved) pin(key === pinned ? -1 : key);
   });
 
   // Zoom and pan: the picture is as large as it is drawn, and scrolls.
