@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from keywork._errors import Finding, MissingKeyError
+from keywork._errors import Finding, MissingKeyError, describe
 from keywork._keys import NEXT, Key, argument_name, as_key, is_parent, listed, meant, renamed, unique
 
 
@@ -69,6 +69,18 @@ def tensors_by_key(
         if key not in given and key not in optional:
             raise MissingKeyError.of(label, key, listed(given), meant(key, given), place="the call")
     return given
+
+
+def without_keys(role: str, thing: Any) -> list[Finding]:
+    """A finding if something that plays a role, such as ``"its critic"``, is no key module.
+
+    >>> without_keys("its critic", len)[0].problem
+    'its critic (len) does not say what it reads and writes.'
+    """
+    if hasattr(thing, "contract") and hasattr(thing, "in_keys"):
+        return []
+    fix = "wrap it: TensorDictModule(net, in_keys=[...], out_keys=[...]); of another library, TensorDictSequential(module)."
+    return [Finding("no-keys", f"{role} ({describe(thing)}) does not say what it reads and writes.", "", fix)]
 
 
 class Reading(Protocol):

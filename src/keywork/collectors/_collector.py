@@ -11,8 +11,9 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from keywork._errors import UsageError
+from keywork._errors import ContractError, UsageError, describe
 from keywork._keys import DONE, IS_INIT, REWARD, TERMINATED, TRUNCATED, Key, next_key
+from keywork._wiring import without_keys
 from keywork.collectors._carried import Carried
 from keywork.collectors._columns import Columns
 from keywork.collectors._meeting import check_meeting
@@ -77,6 +78,10 @@ class Collector:
         anneal: bool = True,
         check: bool = True,
     ) -> None:
+        if not hasattr(env, "num_envs") or not hasattr(env, "action_key"):
+            raise UsageError(f"A collector cannot act in {describe(env)}, {env!r}. Make it one: GymEnv(...).")
+        if strange := without_keys("the policy", policy) if policy is not None else []:
+            raise ContractError("Collector", strange)
         if frames_per_batch < 1 or frames_per_batch % env.num_envs:
             nearest = max(1, round(frames_per_batch / env.num_envs)) * env.num_envs
             raise UsageError(

@@ -61,6 +61,9 @@ def _missing(parts: Sequence[Part], index: int, key: Key, there: dict[Key, Part]
     near = nearest(key, there)
     readers = {k: ", ".join(other.name for other in parts[:index] if k in other.inputs) or "no one" for k in there}
     advice = advice_on(key, there, action_of(parts))
+    if isinstance(key, tuple) and all(name in there for name in key):
+        fix = f"a tuple is one nested key, and several keys are a list: in_keys=[{listed(key)}]."
+        return Finding("missing-key", problem, listed(key), fix)
     if near is not None and advice.kind != "no-next":
         provided = f"{near!r} (written by {there[near].name}, read by {readers[near]})"
         return Finding("missing-key", problem, provided, f"did you mean {near!r}? Rename one of the two.")

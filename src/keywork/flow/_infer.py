@@ -17,11 +17,13 @@ from torch.nn.parameter import is_lazy
 
 from keywork._errors import Finding
 from keywork._keys import Key
+from keywork.distributions import Delta
 from keywork.flow._carried import carried_specs
 from keywork.flow._domain import declared_spec, domain_of_support
 from keywork.flow._graph import Holding
 from keywork.flow._misfit import misfit_of
 from keywork.flow._misfit_action import misfits_of_action
+from keywork.flow._misfit_carried import misfits_of_carried
 from keywork.flow._misfit_rows import mixed_rows, mixing_layers
 from keywork.flow._parts import Step
 from keywork.flow._rehearsal import Event, Rehearsal
@@ -82,7 +84,9 @@ class Inference:
             elif key in outcome.outputs:
                 self._write(key, outcome, step)
         self._lend_domains(step)
-        self.trials.append(replace(trial, wrote={k: self.there[k] for k in step.part.writes if k in self.there}))
+        trial = replace(trial, wrote={k: self.there[k] for k in step.part.writes if k in self.there})
+        self.findings += misfits_of_carried(trial)
+        self.trials.append(trial)
 
     def provide(self, key: Key, spec: TensorSpec, writer: str) -> None:
         """An entry that holds what a spec says."""
@@ -101,9 +105,10 @@ class Inference:
         domain = spec.domain if spec is not None else domain_of_support(support, value) if support is not None else ""
         holding = Holding(shape[len(self.batch) :] if batched else shape, name_of(value.dtype), domain, batched)
         self._unknown.discard(key)
-        self.there[key] = Given(
-            holding, step.part.name, value.dtype, value.device, spec if spec is not None else support
-        )
+        # A point is where its network puts it: that its support is everything says nothing of that.
+        told = None if getattr(step.module, "distribution_class", None) is Delta else support
+        reach = spec if spec is not None else told
+        self.there[key] = Given(holding, step.part.name, value.dtype, value.device, reach)
 
     def _counted(self, step: Step, key: Key, value: Tensor) -> Spec | None:
         """Of an index that says which of some values is the best: there are as many as values."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
+
+from torch import nn
 
 from keywork._errors import Finding, OutputError, SpecError, describe
-from keywork._keys import Key, listed
+from keywork._keys import LOC, SCALE, Key, leaf, listed
 from keywork.flow._misfit_layers import READ_IMAGES, Misfit, misfit_of_layer, misfit_of_text
 from keywork.flow._misfit_texts import batch_free, is_of_shapes, kind_of_refusal, parts_of
 from keywork.flow._trace import Trial
 from keywork.flow._trial import Failure
-from keywork.nn import TensorDictModule
+from keywork.nn import ProbabilisticTensorDictModule, TensorDictModule
 
 
 def misfit_of(trial: Trial) -> Finding | None:
@@ -39,21 +42,28 @@ def _of(trial: Trial, failure: Failure) -> Finding | None:
 
 
 def _layer(trial: Trial, failure: Failure, misfit: Misfit) -> Finding:
-    whole = _network_of(trial)
+    whole = _network_of(trial, failure.layer)
     network = "" if failure.layer is None else describe(failure.layer)
     inside = "" if type(failure.layer).__name__ == whole else f" of {whole}"
     keys = _brought_by(trial, failure, misfit)
     source = f", from {keys[0]!r}" if len(keys) == 1 and network else ""
     problem = f"{trial.place} cannot run: {f'{network}{inside} ' if network else 'it '}{misfit.problem}{source}."
-    if hasattr(trial.step.module, "dist_of") and failure.layer is None and misfit.kind == "wrong-shape":
+    if (
+        isinstance(trial.step.module, ProbabilisticTensorDictModule)
+        and failure.layer is None
+        and misfit.kind == "wrong-shape"
+    ):
         fix = "end the network in parameters of one shape: NormalParamExtractor splits an output in equal halves."
         return Finding("distribution-parameters", problem, trial.provided, fix)
-    return Finding(misfit.kind, problem, trial.provided, _fix(trial, misfit, keys))
+    return Finding(misfit.kind, problem, trial.provided, _fix(trial, whole, misfit, keys))
 
 
-def _network_of(trial: Trial) -> str:
-    """What the step wraps, as its messages call it."""
+def _network_of(trial: Trial, layer: Any = None) -> str:
+    """What the step wraps, as its messages call it; of several networks that with the layer."""
     module = trial.step.module
+    for part in module.modules() if layer is not None and isinstance(module, nn.Module) else ():
+        if isinstance(part, TensorDictModule) and describe(layer) in map(describe, part.modules()):
+            module = part
     return type(module.module).__name__ if isinstance(module, TensorDictModule) else type(module).__name__
 
 
@@ -66,9 +76,9 @@ def _brought_by(trial: Trial, failure: Failure, misfit: Misfit) -> list[Key]:
     return wrong if len(wrong) == 1 else []
 
 
-def _fix(trial: Trial, misfit: Misfit, keys: list[Key]) -> str:
+def _fix(trial: Trial, whole: str, misfit: Misfit, keys: list[Key]) -> str:
     read = keys or list(trial.given)
-    fix = misfit.fix.format(who=_network_of(trial), key=listed(read[:1]))
+    fix = misfit.fix.format(who=whole, key=listed(read[:1]))
     if misfit.takes is None:
         return fix
     alike = [
@@ -83,6 +93,8 @@ def _outputs(trial: Trial, failure: Failure) -> Finding:
     first, _, fix = str(failure.error).partition("\n")
     _, _, returned = first.partition("it returned ")
     problem = f"{trial.place} cannot store what it computes: it returned {batch_free(returned, failure.batch)}"
+    if returned.startswith("1 ") and {leaf(key) for key in trial.step.part.writes} == {LOC, SCALE}:
+        fix = "end the network in NormalParamExtractor(), which makes both of one output of twice the width."
     return Finding("output-count", problem, trial.provided, fix.strip()[:1].lower() + fix.strip()[1:])
 
 

@@ -11,7 +11,7 @@ from torch.distributions import constraints
 
 from keywork._errors import Finding
 from keywork.flow._trace import Given, Trial
-from keywork.specs import Bounded, Categorical, OneHot, TensorSpec
+from keywork.specs import Bounded, Categorical, MultiDiscrete, OneHot, TensorSpec
 
 
 class Found(NamedTuple):
@@ -66,7 +66,7 @@ def _lost_batch(action: Given, shape: tuple[int, ...], rows: int) -> Found:
 def _encoding(spec: TensorSpec, action: Given, shape: tuple[int, ...]) -> Found:
     takes = f"it takes {spec.domain} of shape {list(spec.shape)}, and gets {action.holds.dtype}{list(shape)}"
     floating = action.dtype.is_floating_point
-    if isinstance(spec, Categorical) and len(shape) == 1 and shape != (1,):
+    if isinstance(spec, Categorical) and len(shape) == 1 and (floating or shape != (1,)):
         if floating:
             return Found("action-encoding", f"{takes}: scores or a vector, not an index", _DISCRETE)
         fix = "build the environment with one_hot=True, or end the policy in Categorical instead of one-hot vectors."
@@ -112,6 +112,9 @@ def _range(spec: TensorSpec, action: Given, *, clips: bool) -> Found | None:
             f"end the network before {action.writer} in {spec.n} outputs; build what takes a spec with env.action_spec."
         )
         return Found("action-range", takes + lost, fix)
+    if isinstance(spec, MultiDiscrete) and isinstance(action.reach, MultiDiscrete):
+        if spec.nvec.tolist() != action.reach.nvec.tolist():
+            return Found("action-range", takes, f"build {action.writer} with spec=env.action_spec.")
     if isinstance(spec, Bounded) and spec.dtype.is_floating_point and not clips:
         low, high = bounds_of(action.reach)
         # Rounding aside: bounds are often written in another type than the environment's.
@@ -119,10 +122,9 @@ def _range(spec: TensorSpec, action: Given, *, clips: bool) -> Found | None:
         if low is None or high is None or not _fit(low, high, spec):
             return None
         if bool((low.double() < spec.low - slack).any() | (high.double() > spec.high + slack).any()):
-            fix = (
-                f"give {action.writer} the environment's bounds: spec=env.action_spec, or low=..., high=...; "
-                "or let the environment clip: clip_actions=True."
-            )
+            bounds = f"give {action.writer} the environment's bounds: spec=env.action_spec, or low=..., high=..."
+            bounded = "draw from a distribution with bounds, such as TanhNormal with spec=env.action_spec"
+            fix = f"{bounded if low.isinf().all() else bounds}; or let the environment clip: clip_actions=True."
             return Found("action-range", takes, fix)
     return None
 
@@ -141,6 +143,8 @@ def bounds_of(reach: Any) -> tuple[Tensor | None, Tensor | None]:
         return reach.low, reach.high
     while isinstance(reach, constraints.independent):
         reach = reach.base_constraint
+    if reach is constraints.real:
+        return torch.tensor(-torch.inf), torch.tensor(torch.inf)
     low, high = getattr(reach, "lower_bound", None), getattr(reach, "upper_bound", None)
     if isinstance(low, float | int) and isinstance(high, float | int):
         return torch.tensor(float(low)), torch.tensor(float(high))

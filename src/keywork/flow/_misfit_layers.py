@@ -111,8 +111,16 @@ def _width(layer: nn.Module, x: Tensor) -> Misfit | None:
     if takes is None or x.ndim < -dim or x.shape[dim] == takes:
         return None
     got = x.shape[dim]
+    if isinstance(layer, _ConvNd) and x.shape[-1] == takes:
+        return Misfit("wrong-width", f"got {got} {noun} and takes {takes}, which come last", _TO_THE_FRONT.format(dim))
     fix = f"build {{who}} for {got} {noun}, here {_layer_for(layer, got)}"
     return Misfit("wrong-width", f"got {got} {noun} and takes {takes}", fix, got, takes)
+
+
+_TO_THE_FRONT = (
+    "bring the channels to the front in a step before: "
+    "TensorDictModule(lambda x: x.movedim(-1, {}), [{{key}}], ['channels_first'])."
+)
 
 
 def _layer_for(layer: Any, size: int) -> str:

@@ -178,7 +178,8 @@ def _no_part(position: int, thing: Any) -> Finding:
         "no-part",
         f"part {position} is {type(thing).__name__}, which says nothing of what it reads and writes.",
         "parts are environments, key modules (with in_keys and out_keys), optimisers, dicts of specs, and Part",
-        "wrap a network: TensorDictModule(net, in_keys=[...], out_keys=[...]); describe anything else: "
+        "wrap a network: TensorDictModule(net, in_keys=[...], out_keys=[...]), an environment: GymEnv(env); describe "
+        "anything else: "
         "Part(name, kind, reads=..., writes=...).",
     )
 

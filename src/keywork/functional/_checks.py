@@ -39,6 +39,28 @@ def require_fraction(function: str, **coefficients: float) -> None:
             )
 
 
+def require_positive(function: str, **numbers: float) -> None:
+    """Raise SpecError unless all are above zero; NaN is not."""
+    for name, value in numbers.items():
+        if not value > 0:
+            raise SpecError(
+                f"{function} cannot be computed: {name} is out of range. "
+                f"It takes a number above zero; got {value}. Pass {name}=1, for example."
+            )
+
+
+def require_rows(function: str, choices: dict[str, Tensor], rows: dict[str, Tensor]) -> None:
+    """Raise SpecError unless the first are [*B, n] of one shape and the second [*B, 1] with the same *B."""
+    require_same_shape(function, **choices)
+    shape = next(iter(choices.values())).shape
+    if not shape or any(row.shape != (*shape[:-1], 1) for row in rows.values()):
+        raise SpecError(
+            f"{function} cannot be computed: its tensors do not belong together. "
+            f"It takes {', '.join(choices)} [*B, n] and {', '.join(rows)} [*B, 1]; got {_shapes(choices | rows)}. "
+            "A trailing dimension of one is added with .unsqueeze(-1)."
+        )
+
+
 def require_time_axis(function: str, tensor: Tensor, time_dim: int) -> int:
     """The time axis counted from the front.
 

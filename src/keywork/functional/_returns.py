@@ -15,17 +15,22 @@ import torch
 from torch import Tensor
 
 from keywork.functional._checks import require_fraction, require_mask, require_same_shape, require_time_axis
+from keywork.functional._cuts import carry, cut_at_end, one_step, where_not
 from keywork.functional._scan import reverse_linear_scan
 
 
-def td0_target(reward_t: Tensor, v_tp1: Tensor, terminated_t: Tensor, *, gamma: float) -> Tensor:
+def td0_target(reward_t: Tensor, v_tp1: Tensor, terminated_t: Tensor, *, gamma: float | Tensor) -> Tensor:
     """One-step target Gₜ = rₜ + γ (1 - terminatedₜ) vₜ₊₁   (Sutton 1988).
+
+    The value decides the algorithm: V(sₜ₊₁) for a critic, ``greedy_value`` for Q-learning, ``double_q_value`` for
+    double Q-learning, ``soft_value`` for SAC. For transitions of several steps, rₜ is the discounted sum of their
+    rewards and γ a tensor of γᵏ, k the number of steps that each one took.
 
     Args:
         reward_t: rewards, of any shape.
         v_tp1: values of the states reached, of the same shape.
         terminated_t: where the task ended, of the same shape.
-        gamma: discount γ in [0, 1].
+        gamma: discount γ in [0, 1], or one for each transition, of the same shape.
 
     Raises:
         SpecError: the shapes differ, the mask is no mask, or γ is out of range.
@@ -36,8 +41,12 @@ def td0_target(reward_t: Tensor, v_tp1: Tensor, terminated_t: Tensor, *, gamma: 
     name = "td0_target"
     require_same_shape(name, reward_t=reward_t, v_tp1=v_tp1, terminated_t=terminated_t)
     require_mask(name, terminated_t=terminated_t)
+    if isinstance(gamma, Tensor):
+        # The range of its numbers is not checked: on a GPU that would wait for them.
+        require_same_shape(name, reward_t=reward_t, gamma=gamma)
+        return torch.addcmul(reward_t, gamma * where_not(terminated_t, gamma.dtype), v_tp1)
     require_fraction(name, gamma=gamma)
-    return _one_step(reward_t, v_tp1, terminated_t, gamma)
+    return one_step(reward_t, v_tp1, terminated_t, gamma)
 
 
 def discounted_return(reward_t: Tensor, done_t: Tensor, *, gamma: float, time_dim: int = -2) -> Tensor:
@@ -63,7 +72,7 @@ def discounted_return(reward_t: Tensor, done_t: Tensor, *, gamma: float, time_di
     require_mask(name, done_t=done_t)
     require_fraction(name, gamma=gamma)
     dim = require_time_axis(name, reward_t, time_dim)
-    return reverse_linear_scan(_carry(done_t, gamma, reward_t.dtype), reward_t, dim)
+    return reverse_linear_scan(carry(done_t, gamma, reward_t.dtype), reward_t, dim)
 
 
 def lambda_return(
@@ -103,8 +112,8 @@ def lambda_return(
     require_mask(name, terminated_t=terminated_t, done_t=done_t)
     require_fraction(name, gamma=gamma, lmbda=lmbda)
     dim = require_time_axis(name, reward_t, time_dim)
-    target_t = _one_step(reward_t, v_tp1, terminated_t, gamma)
-    carry_t = _carry(_cut_at_end(done_t, dim), gamma * lmbda, target_t.dtype)
+    target_t = one_step(reward_t, v_tp1, terminated_t, gamma)
+    carry_t = carry(cut_at_end(done_t, dim), gamma * lmbda, target_t.dtype)
     # The same recurrence, with the λ share of the one-step bootstrap taken out only where Gₜ₊₁ replaces it.
     return reverse_linear_scan(carry_t, torch.addcmul(target_t, carry_t, v_tp1, value=-1), dim)
 
@@ -149,26 +158,6 @@ def generalized_advantage(
     require_mask(name, terminated_t=terminated_t, done_t=done_t)
     require_fraction(name, gamma=gamma, lmbda=lmbda)
     dim = require_time_axis(name, reward_t, time_dim)
-    delta_t = _one_step(reward_t, v_tp1, terminated_t, gamma) - v_t
-    advantage_t = reverse_linear_scan(_carry(done_t, gamma * lmbda, delta_t.dtype), delta_t, dim)
+    delta_t = one_step(reward_t, v_tp1, terminated_t, gamma) - v_t
+    advantage_t = reverse_linear_scan(carry(done_t, gamma * lmbda, delta_t.dtype), delta_t, dim)
     return advantage_t, advantage_t + v_t
-
-
-def _one_step(reward_t: Tensor, v_tp1: Tensor, terminated_t: Tensor, gamma: float) -> Tensor:
-    return torch.addcmul(reward_t, _where_not(terminated_t, v_tp1.dtype), v_tp1, value=gamma)
-
-
-def _carry(done_t: Tensor, coefficient: float, dtype: torch.dtype) -> Tensor:
-    """What of index t+1 counts at index t: the coefficient, or zero at a cut."""
-    return _where_not(done_t, dtype).mul_(coefficient)
-
-
-def _where_not(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    # On a CPU torch converts bytes to numbers six times faster than it converts booleans.
-    return (~mask).view(torch.uint8).to(dtype)
-
-
-def _cut_at_end(done_t: Tensor, dim: int) -> Tensor:
-    cut_t = done_t.clone()
-    cut_t.select(dim, -1).fill_(True)
-    return cut_t

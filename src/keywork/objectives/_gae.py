@@ -9,6 +9,7 @@ import torch
 
 from keywork._errors import ContractError, Finding
 from keywork._keys import ADVANTAGE, DONE, REWARD, STATE_VALUE, TERMINATED, VALUE_TARGET, Key, listed, next_key
+from keywork._wiring import without_keys
 from keywork.functional import generalized_advantage, normalize
 from keywork.nn import TensorDictModuleBase, set_recurrent_mode
 
@@ -40,6 +41,8 @@ class GAE(TensorDictModuleBase):
     def __init__(
         self, gamma: float, lmbda: float, value_network: TensorDictModuleBase, *, average_gae: bool = False
     ) -> None:
+        if strange := without_keys("its critic", value_network):
+            raise ContractError(type(self).__name__, strange)
         if STATE_VALUE not in value_network.out_keys:
             raise ContractError(type(self).__name__, [_no_value(value_network)])
         observed, writes = value_network.in_keys, value_network.out_keys

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from keywork._errors import ContractError, Finding
 from keywork._keys import ADVANTAGE, STATE_VALUE, VALUE_TARGET, Key, listed, unique, with_suffix
+from keywork._wiring import without_keys
 from keywork.distributions import score
 from keywork.functional import approximate_kl, clip_fraction, clipped_surrogate, normalize, value_loss
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase, set_recurrent_mode
@@ -119,7 +120,9 @@ _OUT_KEYS = [*("loss_objective", "loss_critic", "loss_entropy"), *("entropy", "k
 
 
 def _findings(actor: Any, critic: TensorDictModuleBase) -> list[Finding]:
-    findings = []
+    findings = without_keys("its actor", actor) + without_keys("its critic", critic)
+    if findings:
+        return findings
     if not hasattr(actor, "dist_of") or not hasattr(actor, "log_prob_keys"):
         problem = f"its actor ({actor.label}) has no distribution to score actions with."
         fix = (

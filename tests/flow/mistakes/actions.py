@@ -114,7 +114,7 @@ def squashed_into_other_bounds(env):
     return Flow(env(4, Box(-1, 1, (1,))), TensorDictSequential(squashed, TanhModule(["raw"], ["action"], spec=bounds)))
 
 
-def _unbounded_distribution(env):
+def unbounded_distribution(env):
     """A normal has no bounds, the environment has, and does not clip [feed-forward, continuous]"""
     return Flow(env(4, Box(-1, 1, (1,))), _numbers(1, IndependentNormal))
 
@@ -272,3 +272,31 @@ def algorithm_for_other_actions(env):
 def collector_with_too_many_numbers(env):
     """A collector is given a policy with three outputs for one action dimension [feed-forward, continuous]"""
     return Collector(env(4, Box(-1, 1, (1,))), _numbers(3), frames_per_batch=8)
+
+
+def keyword_that_is_none(env):
+    """A keyword argument of the distribution is misspelt [feed-forward, continuous]"""
+    return _numbers(1, distribution_kwargs={"lo": -2.0, "high": 2.0})
+
+
+def exploration_before_the_policy(env):
+    """ε-greedy comes before the policy that it is to change [feed-forward, discrete]"""
+    actor = QValueActor(nn.Linear(4, 2), spec=specs.Categorical(2))
+    return Flow(env(4, 2), EGreedyModule(specs.Categorical(2)), actor)
+
+
+def exploration_in_another_form(env):
+    """ε-greedy expects one-hot vectors, the policy gives an index [feed-forward, discrete]"""
+    actor = QValueActor(nn.Linear(4, 3), spec=specs.Categorical(3))
+    return Flow(env(4, 3), actor, EGreedyModule(specs.OneHot(3)))
+
+
+def noise_on_an_index(env):
+    """Gaussian noise is given the spec of a choice [feed-forward, discrete]"""
+    return AdditiveGaussianModule(specs.Categorical(3))
+
+
+def three_choices_where_there_are_two(env):
+    """The policy makes three choices, the environment takes two [multi-head, discrete]"""
+    policy = _choice(9, MultiCategorical, distribution_kwargs={"nvec": [3, 3, 3]})
+    return Flow(env(4, MultiDiscrete([3, 4])), policy)

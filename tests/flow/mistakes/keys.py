@@ -237,3 +237,23 @@ def part_between_keys_that_are_none(env):
 def part_between_keys_without_a_way(env):
     """A sub-flow is to end before it begins [feed-forward, discrete]"""
     return Flow(env(4, 2), _actor(_net(4, 2))).between("action", "logits")
+
+
+def policy_that_looks_ahead(env):
+    """A policy reads the observation that its own action leads to [feed-forward, discrete]"""
+    return Flow(env(4, 2), _actor(_net(4, 2, read=("next", "observation"))))
+
+
+def estimator_before_the_policy(env):
+    """The estimator comes before the policy, and so before the environment's step [feed-forward, discrete]"""
+    return Flow(env(4, 2), GAE(0.99, 0.95, ValueOperator(nn.Linear(4, 1))), _actor(_net(4, 2)))
+
+
+def network_without_keys_in_a_sequential(env):
+    """A network without keys is a step [feed-forward]"""
+    return TensorDictSequential(nn.Linear(4, 8), _net(8, 2))
+
+
+def argument_of_another_name(env):
+    """in_keys passes the argument 'x', and the network calls it 'input' [feed-forward, discrete]"""
+    return Flow(env(4, 2), _actor(TensorDictModule(nn.Linear(4, 2), {"x": "observation"}, ["logits"])))

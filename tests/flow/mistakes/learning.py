@@ -8,9 +8,10 @@ import torch
 from gymnasium.spaces import Box
 from torch import nn
 
+from keywork import specs
 from keywork.distributions import Categorical, NormalParamExtractor, TanhNormal
 from keywork.flow import Flow, Part
-from keywork.modules import Actor, ActorValueOperator, ProbabilisticActor, ValueOperator
+from keywork.modules import Actor, ActorValueOperator, ProbabilisticActor, QValueActor, ValueOperator
 from keywork.nets import MLP
 from keywork.nn import TensorDictModule, TensorDictSequential
 from keywork.objectives import GAE, ClipPPOLoss
@@ -194,3 +195,23 @@ def normaliser_after_the_critic(env):
     scale = TensorDictModule(lambda x: x / 10, ["observation"], ["observation"])
     acting = TensorDictSequential(actor, critic, scale)
     return Flow(env(4, 2), acting, GAE(0.99, 0.95, critic), ClipPPOLoss(actor, critic))
+
+
+def actor_and_critic_swapped(env):
+    """Actor and critic of a loss are swapped [feed-forward, discrete]"""
+    return ClipPPOLoss(_critic(), _actor())
+
+
+def log_probability_of_another_name(env):
+    """What acts stores 'log_prob', and the loss reads 'sample_log_prob' [feed-forward, discrete]"""
+    actor, critic = _actor(), _critic()
+    acting = ProbabilisticActor(
+        actor[0], ["logits"], distribution_class=Categorical, return_log_prob=True, log_prob_key="log_prob"
+    )
+    return Flow(env(4, 2), acting, GAE(0.99, 0.95, critic), ClipPPOLoss(actor, critic))
+
+
+def value_of_the_choice_misspelt(env):
+    """A loss reads 'chosen_action_values', one s too many [feed-forward, discrete]"""
+    actor = QValueActor(nn.Linear(4, 2), spec=specs.Categorical(2))
+    return Flow(env(4, 2), actor, Part("DQN", "loss", ("chosen_action_values", ("next", "reward")), ("loss",)))

@@ -97,7 +97,7 @@ def state_that_the_environment_shows(env):
 
 
 def features_of_the_step_after(env):
-    """GAE's critic reads what the actor's memory writes, of the step after as well [recurrent, shared trunk, discrete]"""
+    """GAE's critic reads what the actor's memory writes, also of the step after [recurrent, shared trunk, discrete]"""
     critic = ValueOperator(nn.Linear(16, 1), ["features"])
     return Flow(env(4, 2), _policy(_gru()), GAE(0.99, 0.95, critic))
 

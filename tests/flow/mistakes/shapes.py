@@ -8,7 +8,7 @@ from torch import nn
 
 from keywork.distributions import Categorical, IndependentNormal, NormalParamExtractor, TanhNormal
 from keywork.flow import Flow
-from keywork.modules import GRUModule, LSTMModule, ProbabilisticActor, ValueOperator
+from keywork.modules import EnsembleModule, GRUModule, LSTMModule, ProbabilisticActor, ValueOperator
 from keywork.nets import MLP, ConvNet
 from keywork.nn import TensorDictModule
 from keywork.objectives import GAE, ClipPPOLoss
@@ -215,3 +215,20 @@ def batch_flattened_away(env):
     """flatten() without a first dimension swallows the batch [feed-forward, discrete]"""
     net = TensorDictModule(lambda x: x.flatten().argmax(), ["observation"], ["action"])
     return Flow(env(Box(0, 1, (2, 2)), 4), net)
+
+
+def flags_of_an_episode_into_a_layer(env):
+    """A critic reads 'done', which is a bool [feed-forward, discrete]"""
+    return Flow(env(4, 2), _actor(_net(nn.Linear(4, 2))), ValueOperator(nn.Linear(1, 1), ["done"]))
+
+
+def index_beside_numbers(env):
+    """A critic joins an observation and the index of an action [feed-forward, discrete]"""
+    critic = ValueOperator(MLP(5, 1), ["observation", "action"])
+    return Flow(env(4, 2), _actor(_net(nn.Linear(4, 2))), critic)
+
+
+def values_of_several_critics(env):
+    """An ensemble of critics has several values, and the estimator takes one [multi-head, discrete]"""
+    critics = EnsembleModule(ValueOperator(nn.Linear(4, 1)), num_copies=2)
+    return Flow(env(4, 2), _actor(_net(nn.Linear(4, 2))), GAE(0.99, 0.95, critics))
