@@ -20,7 +20,9 @@ BENCHMARKS = {
     "recurrent": "recurrent",
     "flow": "flow",
     "collect": "collect",
+    "buffers": "buffers",
     "ppo": "ppo",
+    "native": "native",
 }
 PACKAGES = ("keywork", "torch", "tensordict", "torchrl", "stable_baselines3", "gymnasium", "numpy", "pandas")
 

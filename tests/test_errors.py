@@ -102,8 +102,7 @@ class TestMessages:
         assert str(error) == (
             "TensorDictModule (Linear 4 -> 2) cannot run: it reads 'obs', which the TensorDict does not hold.\n"
             "   the TensorDict holds: 'observation'\n"
-            "   did you mean 'observation'? Store the entry under 'obs', change in_keys, or declare it with "
-            "optional_keys=['obs']."
+            "   did you mean 'observation'? Store the entry under 'obs', or change in_keys."
         )
 
     def test_a_missing_key_of_another_place(self):

@@ -150,6 +150,7 @@ class TestSuggestions:
     def test_the_nearest_candidate(self):
         assert nearest("hidden", ["observation", "hiden"]) == "hiden"
         assert nearest(("next", "reward"), [("next", "rewards"), "reward"]) == ("next", "rewards")
+        assert nearest(("next", "state"), [("next", "truncated"), ("next",), ("next", "state", "x")]) is None
         assert nearest("state_value", ["observation", "action"]) is None
 
     def test_a_key_is_not_its_own_misspelling(self):

@@ -104,12 +104,15 @@ class MissingKeyError(KeyworkError, KeyError):
     """A call did not bring a key that a module reads."""
 
     @classmethod
-    def of(cls, who: str, key: Any, held: str, hint: str = "", place: str = "the TensorDict") -> MissingKeyError:
+    def of(
+        cls, who: str, key: Any, held: str, hint: str = "", place: str = "the TensorDict", *, fix: str = ""
+    ) -> MissingKeyError:
         """The error of a module ``who`` that looked for ``key`` in ``place``, which holds the keys ``held``."""
+        fix = fix or f"Store the entry under {key!r}, or change in_keys."
         return cls(
             f"{who} cannot run: it reads {key!r}, which {place} does not hold.\n"
             f"   {place} holds: {held}\n"
-            f"   {hint}Store the entry under {key!r}, change in_keys, or declare it with optional_keys=[{key!r}]."
+            f"   {hint}{fix}"
         )
 
 

@@ -32,6 +32,8 @@ VALUE_TARGET = "value_target"
 RECURRENT_STATE = "recurrent_state"
 RECURRENT_STATE_H = "recurrent_state_h"
 RECURRENT_STATE_C = "recurrent_state_c"
+INDEX = "index"
+PRIORITY_WEIGHT = "priority_weight"
 
 SINK = "_"
 """As an out-key: this output is dropped."""
@@ -182,13 +184,15 @@ def nearest(key: Key, candidates: Iterable[Key], cutoff: float = 0.75) -> Key | 
     >>> nearest("hidden", ["observation", "hiden"])
     'hiden'
     >>> nearest("state_value", ["observation", "action"])
+    >>> nearest(("next", "state"), [("next", "truncated")])
     """
-    by_name: dict[str, Key] = {}
-    for candidate in candidates:
-        by_name.setdefault(".".join(path_of(candidate)), candidate)
-    wanted = ".".join(path_of(key))
-    found = difflib.get_close_matches(wanted, [name for name in by_name if name != wanted], n=1, cutoff=cutoff)
-    return by_name[found[0]] if found else None
+    alike = dict[Key, float]()
+    for other in candidates:
+        ours, theirs = list(path_of(key)), list(path_of(other))
+        while ours[:1] == theirs[:1] and ours:  # a group around both would make any two names alike
+            del ours[0], theirs[0]
+        alike[other] = difflib.SequenceMatcher(None, ".".join(theirs), ".".join(ours)).ratio() if ours else 0.0
+    return max((other for other in alike if alike[other] >= cutoff), key=lambda other: alike[other], default=None)
 
 
 def misspelling(key: Key, candidates: Iterable[Key]) -> Key | None:

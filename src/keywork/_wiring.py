@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from keywork._errors import Finding, MissingKeyError, describe
-from keywork._keys import NEXT, Key, argument_name, as_key, is_parent, listed, meant, renamed, unique
+from keywork._errors import Finding, MissingKeyError, OutputError, describe, refusal, shape_of
+from keywork._keys import (
+    ADVANTAGE,
+    NEXT,
+    SAMPLE_LOG_PROB,
+    VALUE_TARGET,
+    Key,
+    argument_name,
+    as_key,
+    is_parent,
+    leaf,
+    listed,
+    meant,
+    renamed,
+    unique,
+)
+
+# Who writes what no environment shows and no network computes.
+_ESTIMATOR = "add the estimator that writes it before: GAE(gamma, lmbda, critic)"
+SOURCES = {
+    ADVANTAGE: _ESTIMATOR,
+    VALUE_TARGET: _ESTIMATOR,
+    SAMPLE_LOG_PROB: "let the actor write it: ProbabilisticActor(..., return_log_prob=True)",
+}
 
 
 def check_names(names: Mapping[Any, Any], keys: Sequence[Key], renamable: bool = True) -> list[Finding]:
@@ -45,29 +68,45 @@ def rekeyed(held: Any, names: Mapping[Key, Key]) -> Any:
     return held.renamed(names) if hasattr(held, "renamed") else held
 
 
-def tensors_by_key(
-    label: str, in_keys: Sequence[Key], optional: Sequence[Key], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> dict[Key, Any]:
-    """The tensors that were given, by position and by name.
+def absence(module: Any, who: str, key: Key, there: Sequence[Key], place: str = "the TensorDict") -> MissingKeyError:
+    """The error of a key module that looked for ``key`` where only ``there`` is.
+
+    It advises what the module's class takes: not each has ``optional_keys``, or ``in_keys`` that are those of its
+    inputs (those of a policy are its distribution's parameters).
+    """
+    source = SOURCES.get(leaf(key))
+    bring = f"Store the entry under {key!r}" if source is None else f"{source[0].upper()}{source[1:]}"
+    taken = inspect.signature(type(module)).parameters
+    if "optional_keys" in taken:
+        rest = f", change in_keys, or declare it with optional_keys=[{key!r}]."
+    elif "in_keys" in taken and not hasattr(module, "dist_of"):
+        rest = ", or change in_keys."
+    else:
+        rest = f", or let another be read: renamed({{{key!r}: ...}})."
+    return MissingKeyError.of(who, key, listed(there), meant(key, there), place, fix=bring + rest)
+
+
+def tensors_by_key(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[Key, Any]:
+    """The tensors that were given to a key module, by position and by name.
 
     Raises:
         TypeError: there are too many, or one is given twice or under a name that is none.
         MissingKeyError: one is absent that is not optional.
     """
-    keys = unique(in_keys)
+    keys = unique(module._in_keys)
     names = {argument_name(key): key for key in keys} if kwargs else {}
     if len(args) > len(keys):
-        raise TypeError(f"{label} takes {len(keys)} tensors, {listed(keys)}; got {len(args)}.")
+        raise TypeError(f"{module.label} takes {len(keys)} tensors, {listed(keys)}; got {len(args)}.")
     given = dict(zip(keys, args, strict=False))
     for name, value in kwargs.items():
         if name not in names or names[name] in given:
             problem = "given twice" if name in names else "none of its in_keys"
-            raise TypeError(f"{label}: {name!r} is {problem}. It takes {listed(names)}.")
+            raise TypeError(f"{module.label}: {name!r} is {problem}. It takes {listed(names)}.")
         given[names[name]] = value
     given = {key: value for key, value in given.items() if value is not None}
     for key in keys:
-        if key not in given and key not in optional:
-            raise MissingKeyError.of(label, key, listed(given), meant(key, given), place="the call")
+        if key not in given and key not in module._optional:
+            raise absence(module, module.label, key, list(given), place="the call")
     return given
 
 
@@ -79,8 +118,33 @@ def without_keys(role: str, thing: Any) -> list[Finding]:
     """
     if hasattr(thing, "contract") and hasattr(thing, "in_keys"):
         return []
-    fix = "wrap it: TensorDictModule(net, in_keys=[...], out_keys=[...]); of another library, TensorDictSequential(module)."
+    fix = (
+        "wrap it: TensorDictModule(net, in_keys=[...], out_keys=[...]); if it has keys, and is of another library, "
+        "TensorDictSequential(module)."
+    )
     return [Finding("no-keys", f"{role} ({describe(thing)}) does not say what it reads and writes.", "", fix)]
+
+
+def complete(outputs: Any, keys: Sequence[Any], module: Any) -> tuple[Any, ...]:
+    """The outputs of a key module's ``compute``, if they are a tuple with one item for each of ``keys``.
+
+    A tensor would pass for one: unpacked, it gives its rows.
+
+    Raises:
+        OutputError: they are not.
+    """
+    if isinstance(outputs, tuple) and len(outputs) == len(keys):
+        return outputs
+    got = f"{len(outputs)} items" if isinstance(outputs, tuple) else shape_of(outputs)
+    items = ["x", "y"][: len(keys)] if len(keys) < 3 else ["x", "...", "z"]
+    raise refusal(
+        OutputError,
+        f"{module.label} cannot store its result: compute did not return a tuple of its outputs.",
+        where=f"{type(module).__name__}.compute",
+        expected=f"a tuple of {len(keys)}, one item for each out key: {listed(module._out_keys)}",
+        got=got,
+        fix=f"return ({', '.join(items)}{',' * (len(keys) == 1)})",
+    )
 
 
 class Reading(Protocol):

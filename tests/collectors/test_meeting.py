@@ -40,6 +40,15 @@ def test_without_exploration_the_noise_is_off_and_the_log_probability_true(kind)
     torch.testing.assert_close(policy[0].log_prob(batch), batch["sample_log_prob"])
 
 
+def test_what_draws_outside_of_the_bounds_may_act_without_drawing():
+    net = TensorDictModule(lambda x: (x[..., :1], torch.ones_like(x[..., :1])), ["observation"], ["loc", "scale"])
+    actor = ProbabilisticActor(net, ["loc", "scale"], distribution_class=IndependentNormal)
+    with GymEnv("Pendulum-v1") as env:
+        assert Collector(env, actor, frames_per_batch=4, exploration_type="mode").collect()["action"].abs().max() <= 1.0
+        with pytest.raises(ValueError, match="it takes \\[-2, 2\\], and gets real"):
+            Collector(env, actor, frames_per_batch=4)
+
+
 def test_noise_that_is_in_the_distribution_or_unscored_is_collected():
     net = TensorDictModule(nn.Linear(3, 1), ["observation"], ["loc"])
     policy = ProbabilisticTensorDictSequential(net, gSDEModule(1, 3, return_log_prob=True))

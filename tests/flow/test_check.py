@@ -48,6 +48,29 @@ def test_a_misspelt_key_and_the_one_that_was_meant():
     )
 
 
+def test_a_name_that_has_a_word_more():
+    source, masked = {"mask": Unbounded(3), **SOURCE}, Part("Masked", "policy", reads=("action_mask",))
+    assert refusal(source, masked).endswith(
+        "   provided: 'mask' (written by inputs, read by no one)\n   did you mean 'mask'? Rename one of the two."
+    )
+    two = {"left_mask": Unbounded(3), "right_mask": Unbounded(3)}
+    assert "did you mean" not in refusal(two, Part("Masked", "policy", reads=("mask",)))
+
+
+def test_a_group_around_both_makes_no_two_names_alike():
+    step = Part("step", writes=(("next", "truncated"),))
+    assert "did you mean" not in refusal(SOURCE, step, Part("GAE", "estimator", reads=(("next", "state"),)))
+
+
+def test_a_tuple_in_place_of_a_list():
+    source = {"image": Unbounded(3), "speed": Unbounded(1)}
+    assert refusal(source, Part("MLP", "policy", reads=(("image", "speed"),))).endswith(
+        "1. MLP (policy) reads ('image', 'speed'), which nothing before it writes.\n"
+        "   provided: 'image', 'speed'\n"
+        "   a tuple is one nested key, and several keys are a list: in_keys=['image', 'speed']."
+    )
+
+
 def test_parts_in_the_wrong_order():
     estimator = Part("GAE", "estimator", reads=("observation",), writes=("advantage", "sample_log_prob"))
     assert refusal(SOURCE, LOSS, estimator) == (

@@ -8,6 +8,7 @@ from keywork._errors import ContractError
 from keywork.envs import GymEnv
 from keywork.flow import Flow, Part
 from keywork.modules import GRUModule
+from keywork.nn import TensorDictModule
 
 
 def gru(out_key, state="recurrent_state"):
@@ -59,3 +60,13 @@ def test_a_state_that_the_environment_shows_too():
         "1. GRU (policy) carries 'observation' from step to step, and the environment CartPole-v1 shows it.\n"
         "   give the state another key, such as 'observation_2' in its in_keys."
     )
+
+
+def test_a_memory_in_both_directions_learns_and_does_not_act():
+    both = GRUModule(4, 8, in_key="observation", out_key="judged", bidirectional=True)
+    act = TensorDictModule(lambda x: x[..., :2].argmax(-1), ["observation"], ["action"])
+    with GymEnv("CartPole-v1") as env:
+        assert Flow(env, act, both).findings == ()
+        assert Flow(env, both, act).findings == ()  # nothing that acts reads what it writes
+        act_on_it = TensorDictModule(lambda x: x[..., :2].argmax(-1), ["judged"], ["action"])
+        assert [finding.kind for finding in Flow(env, both, act_on_it, check=False).findings] == ["wrong-rank"]

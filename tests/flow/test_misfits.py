@@ -10,7 +10,18 @@ from keywork import distributions as d
 from keywork._errors import ContractError
 from keywork.envs import GymEnv
 from keywork.flow import Flow
-from keywork.modules import EGreedyModule, GRUModule, LSTMModule, ProbabilisticActor, QValueActor, ValueOperator
+from keywork.modules import (
+    Actor,
+    EGreedyModule,
+    GRUModule,
+    LSTMModule,
+    OrnsteinUhlenbeckProcessModule,
+    ProbabilisticActor,
+    QValueActor,
+    TanhModule,
+    ValueOperator,
+    gSDEModule,
+)
 from keywork.nets import MLP, ConvNet
 from keywork.nn import ProbabilisticTensorDictModule as Draw
 from keywork.nn import TensorDictModule as Net
@@ -32,6 +43,12 @@ def choice(n, distribution=d.Categorical, size=4):
 def numbers(n, distribution=d.TanhNormal, **options):
     net = Net(nn.Sequential(nn.Linear(3, 2 * n), d.NormalParamExtractor()), ["observation"], ["loc", "scale"])
     return ProbabilisticActor(net, ["loc", "scale"], distribution_class=distribution, return_log_prob=True, **options)
+
+
+def point(several=False):
+    net = Net(nn.Sequential(nn.Linear(3, 1), nn.Tanh()), ["observation"], ["param"])
+    keys, distribution = (["param"], d.Delta) if not several else ({"action": ["param"]}, {"action": d.Delta})
+    return ProbabilisticActor(net, keys, distribution_class=distribution)
 
 
 def recurrent(module):
@@ -69,6 +86,14 @@ def best_of_rows(x):
 
 def to(function):
     return Net(function, ["observation"], ["action"])
+
+
+def to_index(key):
+    return Net(best_of_rows, [key], ["action"])
+
+
+def backwards(key):
+    return GRUModule(4, 8, in_key=key, out_key="f", bidirectional=True)
 
 
 ENVS = {
@@ -215,7 +240,7 @@ WRONG = [
         "Linear (policy, part 1) cannot store what it computes: it returned 1 outputs (float32[*B, 4]), for "
         "out_keys=['loc', 'scale'] (2).\n"
         "provided: 'observation' float32[3] (written by inputs)\n"
-        "name one key for each, and '_' for one to drop.",
+        "end the network in NormalParamExtractor(), which makes both of one output of twice the width.",
     ),
     (
         lambda: (
@@ -299,6 +324,41 @@ WRONG = [
         "provided: 'action' float32[1] (written by TanhNormal)\n"
         "give TanhNormal the environment's bounds: spec=env.action_spec, or low=..., high=...; or let the "
         "environment clip: clip_actions=True.",
+    ),
+    (
+        lambda: ("pendulum", numbers(1, d.IndependentNormal)),
+        "action-range",
+        "Pendulum-v1 step (env, part 3) cannot take 'action': it takes [-2, 2], and gets real.\n"
+        "provided: 'action' float32[1] (written by IndependentNormal)\n"
+        "draw from a distribution with bounds, such as TanhNormal with spec=env.action_spec; or let the environment "
+        "clip: clip_actions=True.",
+    ),
+    (
+        lambda: ("pendulum", Actor(nn.Linear(3, 1)), OrnsteinUhlenbeckProcessModule(Bounded(-2.0, 2.0, (2,)))),
+        "action-shape",
+        "Pendulum-v1 step (env, part 3) cannot take 'action': it takes [-2, 2] of shape [1], and gets float32[2], "
+        "which is the shape of the spec of OrnsteinUhlenbeckProcessModule.\n"
+        "provided: 'action' float32[2] (written by OrnsteinUhlenbeckProcessModule)\n"
+        "build OrnsteinUhlenbeckProcessModule with spec=env.action_spec, on a network of as many outputs as actions, "
+        "1.",
+    ),
+    (
+        lambda: ("pendulum, clipped", Net(nn.Linear(3, 1), ["observation"], ["loc"]), gSDEModule(1, 4)),
+        "wrong-shape",
+        "gSDEModule (policy, part 2) cannot run: gSDEModule cannot act: what it reads has another shape than it was "
+        "built for (expected: 'loc' [*B, 1], 'observation' [*B, 4]).\n"
+        "provided: 'loc' float32[1] (written by Linear), 'observation' float32[3] (written by Pendulum-v1), "
+        "'_gsde_action_noise' float32[1, 4] (written by gSDEModule, step before), 'is_init' bool[1] (written by "
+        "Pendulum-v1)\n"
+        "build gSDEModule(1, 3), or correct what config says of its keys.",
+    ),
+    (
+        lambda: ("cart", backwards("observation"), to_index("f")),
+        "wrong-rank",
+        "GRUModule (policy) runs backwards in time as well, and takes sequences [*B, T] alone: what acts has single "
+        "steps [*B], and does not know those that follow.\n"
+        "provided: bidirectional=True\n"
+        "leave bidirectional out of it.",
     ),
     (
         lambda: ("cart", choice(2, d.OneHotCategorical)),
@@ -472,7 +532,12 @@ RIGHT = [
     lambda: ("cart", to(best_of_rows)),
     lambda: ("pendulum", numbers(1, distribution_kwargs={"low": -2.0, "high": 2.0})),
     lambda: ("pendulum", numbers(1)),
-    lambda: ("pendulum", numbers(1, d.IndependentNormal)),
+    lambda: ("pendulum, clipped", numbers(1, d.IndependentNormal)),
+    lambda: ("pendulum", numbers(1, d.IndependentNormal, spec=Bounded(-2.0, 2.0, (1,)), safe=True)),
+    lambda: ("pendulum", Actor(nn.Sequential(nn.Linear(3, 1), nn.Tanh()))),
+    lambda: ("pendulum", point()),
+    lambda: ("pendulum", point(several=True)),
+    lambda: ("pendulum", numbers(1, d.IndependentNormal, out_keys=["raw"]), TanhModule(["raw"], ["action"])),
     lambda: ("pendulum, clipped", numbers(1, distribution_kwargs={"low": -3.0, "high": 3.0})),
     lambda: ("pendulum", to(nn.Linear(3, 1))),
     lambda: ("cart", recurrent(LSTMModule(4, 8, in_key="observation", out_key="f"))),

@@ -141,13 +141,13 @@ def test_things_that_are_no_parts_are_refused_all_at_once(env):
         "1. part 1 is Linear, which says nothing of what it reads and writes.\n"
         "   provided: parts are environments, key modules (with in_keys and out_keys), optimisers, dicts of specs, and "
         "Part\n"
-        "   wrap a network: TensorDictModule(net, in_keys=[...], out_keys=[...]); describe anything else: "
-        "Part(name, kind, reads=..., writes=...).\n"
+        "   wrap a network: TensorDictModule(net, in_keys=[...], out_keys=[...]), an environment: GymEnv(env); "
+        "describe anything else: Part(name, kind, reads=..., writes=...).\n"
         "2. part 2 is int, which says nothing of what it reads and writes.\n"
         "   provided: parts are environments, key modules (with in_keys and out_keys), optimisers, dicts of specs, and "
         "Part\n"
-        "   wrap a network: TensorDictModule(net, in_keys=[...], out_keys=[...]); describe anything else: "
-        "Part(name, kind, reads=..., writes=...)."
+        "   wrap a network: TensorDictModule(net, in_keys=[...], out_keys=[...]), an environment: GymEnv(env); "
+        "describe anything else: Part(name, kind, reads=..., writes=...)."
     )
 
 

@@ -78,7 +78,7 @@ def test_noise_that_scores_what_it_draws_is_no_finding():
     policy = ProbabilisticTensorDictSequential(net, gSDEModule(1, 3, return_log_prob=True))
     assert kinds(policy) == []
     assert kinds(TensorDictSequential(policy, AdditiveGaussianModule())) == STALE
-    with GymEnv("Pendulum-v1") as env:
+    with GymEnv("Pendulum-v1", clip_actions=True) as env:
         assert Flow(env, policy, LOSS).findings == ()
 
 

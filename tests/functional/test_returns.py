@@ -88,6 +88,13 @@ class TestByHand:
         # 1 + .5 * 20 = 11; 2 + .5 * 50 = 27 (bootstrapped through the truncation); 3 (terminated); 4 + .5 * 70 = 39
         assert td0_target(self.r, self.v1, self.terminated, gamma=0.5).tolist() == [11.0, 27.0, 3.0, 39.0]
 
+    def test_td0_target_with_a_discount_for_each_transition(self):
+        # 1 + .5 * 20 = 11; 2 + .25 * 50 = 14.5; 3 (terminated); 4 + 0 * 70 = 4
+        gamma = torch.tensor([0.5, 0.25, 0.5, 0.0])
+        assert td0_target(self.r, self.v1, self.terminated, gamma=gamma).tolist() == [11.0, 14.5, 3.0, 4.0]
+        with pytest.raises(SpecError, match=r"got reward_t \[4\], gamma \[1\]"):
+            td0_target(self.r, self.v1, self.terminated, gamma=gamma[:1])
+
     def test_discounted_return(self):
         # 4; 3 (done); 2 (done); 1 + .5 * 2 = 2
         assert discounted_return(self.r, self.done, gamma=0.5, time_dim=-1).tolist() == [2.0, 2.0, 3.0, 4.0]

@@ -56,9 +56,39 @@ def test_equals_the_loop_on_every_axis(before, length, after, dtype, seed, negat
     torch.testing.assert_close(_scan._scan_in_torch(a, b, dim % a.ndim).double(), want, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("shape", [(8, 128, 1), (3, 5000, 1), (40, 3000, 1), (200_000, 2)])
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 5),
+    length=st.integers(1, 70),
+    after=st.integers(1, 3),
+    small=st.integers(1, 40),
+    block=st.integers(1, 500),
+    seed=st.integers(0, 1000),
+)
+def test_pairs_and_blocks_of_any_size_equal_the_loop(rows, length, after, small, block, seed):
+    a, b = random_terms((rows, length, after), seed=seed, dtype=torch.float64)
+    with pytest.MonkeyPatch.context() as sizes:
+        sizes.setattr(_scan, "_SMALL", small)
+        sizes.setattr(_scan, "_BLOCK", block)
+        x = reverse_linear_scan(a, b, 1)
+    torch.testing.assert_close(x, by_hand(a, b, 1), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("length", [8, 9, 16, 17, 33, 65])
+def test_the_first_number_of_a_row_hears_from_its_last(rows, length, monkeypatch):
+    # With coefficients of one each number is the count of the ones from it on.
+    monkeypatch.setattr(_scan, "_SMALL", 1)
+    ones = torch.ones(rows, length, 1)
+    x = reverse_linear_scan(ones, ones, 1)
+    assert torch.equal(x, torch.arange(length, 0.0, -1.0).view(1, length, 1).expand_as(x))
+
+
+@pytest.mark.parametrize(
+    "shape", [(8, 128, 1), (3, 9001, 1), (3, 9001, 3), (50, 3000, 1), (70_000, 5, 1), (200_000, 2)]
+)
 def test_numpy_and_torch_agree(shape):
-    # 40 x 3000 has more numbers than one block; a row of 200,000 is longer than one.
+    # 3 x 9001 is odd and solved by pairs; 50 x 3000 are more than one block; a row of 200,000 x 2 is longer than one.
     dim = len(shape) - 2
     a, b = random_terms(shape)
     fast, slow = reverse_linear_scan(a, b, dim), _scan._scan_in_torch(a, b, dim)

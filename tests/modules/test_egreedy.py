@@ -168,8 +168,8 @@ class TestKeysAndForms:
         assert str(error.value) == (
             "EGreedyModule cannot run: it reads 'action', which the TensorDict does not hold.\n"
             "   the TensorDict holds: 'actions'\n"
-            "   did you mean 'actions'? Store the entry under 'action', change in_keys, or declare it with "
-            "optional_keys=['action']."
+            "   did you mean 'actions'? Store the entry under 'action', or let another be read: "
+            "renamed({'action': ...})."
         )
 
     def test_probabilities_out_of_range_are_refused(self):

@@ -181,6 +181,14 @@ class TestConstruction:
         with pytest.raises(UsageError, match=f"gSDEModule cannot be built: {where} out of range"):
             gSDEModule(**arguments)
 
+    @pytest.mark.parametrize(("loc", "state"), [(1, 3), (2, 1), (2, 4)])
+    def test_inputs_of_another_width_are_refused_and_not_broadcast(self, loc, state):
+        inputs = torch.zeros(5, loc), torch.zeros(5, state), torch.zeros(5, 2, 3), torch.ones(5, 1).bool()
+        for use in (fixed().compute, fixed().dist_of):
+            with pytest.raises(SpecError, match="gSDEModule cannot act: what it reads has another shape") as error:
+                use(*inputs)
+            assert f"fix: build gSDEModule({loc}, {state})" in str(error.value)
+
     def test_flags_without_their_last_dimension_are_refused(self):
         with pytest.raises(SpecError, match="gSDEModule cannot tell where episodes begin: 'is_init' does not fit"):
             fixed().compute(torch.zeros(2, 2), torch.zeros(2, 3), torch.zeros(2, 2, 3), torch.ones(2).bool())

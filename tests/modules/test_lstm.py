@@ -109,6 +109,8 @@ def test_keys_are_the_fields():
 
 
 def test_keys_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"in_keys has 3 keys: 'x', 'h', 'is_init'\."):
+        LSTMModule(3, 5, in_keys=["x", "h", "is_init"], out_key="y")
     with pytest.raises(ValueError) as error:
         LSTMModule(3, 5, in_keys=["x", "h"], out_key="y")
     assert str(error.value) == (

@@ -5,8 +5,8 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from keywork._errors import ContractError, MissingKeyError
-from keywork.nn import Contract, TensorDictModuleBase
+from keywork._errors import ContractError, MissingKeyError, OutputError
+from keywork.nn import Contract, TensorDictModuleBase, TensorDictSequential
 
 
 class Affine(TensorDictModuleBase):
@@ -338,3 +338,53 @@ class TestOpaque:
 
     def test_its_contract_is_that_of_its_keys(self):
         assert Opaque().contract == Contract(["x"], ["y"])
+
+
+class Returns(TensorDictModuleBase):
+    """Gives back what it was built with."""
+
+    def __init__(self, result, *args):
+        super().__init__(*args)
+        self.result = result
+
+    def compute(self, *inputs):
+        return self.result
+
+
+class TestWhatComputeReturns:
+    # A tensor of one row, or of as many rows as there are keys, could be unpacked into its rows.
+    @pytest.mark.parametrize("wrap", [lambda module: module, TensorDictSequential], ids=["alone", "a step"])
+    @pytest.mark.parametrize("keys", [["y"], ["y", "z"]])
+    def test_a_tensor_is_no_tuple_of_outputs(self, wrap, keys):
+        td = TensorDict(x=torch.ones(len(keys), 3), batch_size=[len(keys)])
+        module = wrap(Returns(torch.ones(len(keys), 3), ["x"], keys))
+        for call in (lambda: module(td), lambda: module(td["x"]), lambda: module(x=td["x"])):
+            with pytest.raises(OutputError, match="did not return a tuple of its outputs"):
+                call()
+        assert list(td.keys()) == ["x"]
+
+    @pytest.mark.parametrize("wrap", [lambda module: module, TensorDictSequential], ids=["alone", "a step"])
+    @pytest.mark.parametrize(
+        "result", [(), (torch.ones(2), torch.ones(2)), [torch.ones(2)], None, {"y": torch.ones(2)}]
+    )
+    def test_nor_is_a_tuple_of_another_length_or_something_else(self, wrap, result):
+        with pytest.raises(OutputError):
+            wrap(Returns(result, ["x"], ["y"]))(ones())
+
+    def test_the_message_says_what_to_return(self):
+        with pytest.raises(OutputError) as caught:
+            Returns(torch.ones(2, 3), ["x"], ["y"])(ones())
+        assert str(caught.value) == (
+            "Returns cannot store its result: compute did not return a tuple of its outputs.\n"
+            "  where: Returns.compute\n"
+            "  expected: a tuple of 1, one item for each out key: 'y'\n"
+            "  got: float32[2, 3]\n"
+            "  fix: return (x,)"
+        )
+        assert caught.value.__notes__ == ["in Returns: 'x' float32[2, 3] -> 'y'"]
+
+    def test_a_selection_does_not_change_what_compute_returns(self):
+        module = Returns((torch.ones(2), torch.zeros(2)), ["x"], ["y", "z"]).select_out_keys("z")
+        assert list(module(ones()).keys()) == ["x", "z"]
+        with pytest.raises(OutputError, match="a tuple of 2, one item for each out key: 'y', 'z'"):
+            Returns((torch.ones(2),), ["x"], ["y", "z"]).select_out_keys("z")(ones())

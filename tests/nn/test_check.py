@@ -149,6 +149,21 @@ class TestFindings:
             TensorDictSequential(step("x", "hiden"), step("hidden", "y"), step("hidden", "z"))
         assert [finding.problem[:6] for finding in caught.value.findings] == ["step 1", "step 2"]
 
+    def test_two_modules_that_share_one_state(self):
+        class Memory(TensorDictModuleBase):
+            def compute(self, x, state):
+                return x, state
+
+        memories = [
+            Memory(in_keys=[a, "state"], out_keys=[b, ("next", "state")], carries=["state"])
+            for a, b in (("x", "y"), ("y", "z"))
+        ]
+        with pytest.raises(ContractError) as caught:
+            TensorDictSequential(*memories)
+        (finding,) = caught.value.findings
+        assert finding.kind == "double-write"
+        assert finding.fix == "two modules share one state: give one another in its in_keys, such as 'state_2'."
+
     def test_of_three_writers_each_loss_is_found(self):
         with pytest.raises(ContractError) as caught:
             TensorDictSequential(step("x", "y"), step("x", "y"), step("x", "y"))

@@ -110,9 +110,9 @@ class TestWriting:
             def compute(self, x):
                 return (x, x, x)
 
-        with pytest.raises(ValueError, match="longer than argument") as caught:
+        with pytest.raises(ValueError, match="got: 3 items") as caught:
             Wrong("x", ["y", "z"])(ones())
-        assert caught.value.__notes__[0].startswith("in Wrong, storing ")
+        assert caught.value.__notes__[0].startswith("in Wrong: 'x' ")
 
 
 class TestOtherContainers:

@@ -313,8 +313,8 @@ class TestErrors:
             "TensorDictSequential, step 0 (Linear 4 -> 8) cannot run: it reads 'observation', which the TensorDict "
             "does not hold.\n"
             "   the TensorDict holds: 'obsrvation', 'reward'\n"
-            "   did you mean 'obsrvation'? Store the entry under 'observation', change in_keys, or declare it with "
-            "optional_keys=['observation']."
+            "   did you mean 'obsrvation'? Store the entry under 'observation', or let another be read: "
+            "renamed({'observation': ...})."
         )
 
     def test_also_where_steps_have_names_and_it_is_a_later_one(self):

@@ -3,6 +3,7 @@ import torch
 from tensordict import TensorDict
 from torch import nn
 
+from keywork._errors import SpecError, UsageError
 from keywork.modules import Actor, ValueOperator
 from keywork.objectives import GAE
 
@@ -82,4 +83,41 @@ def test_a_critic_without_a_value_is_refused():
         "1. its critic (Actor (Linear 1 -> 1)) does not write 'state_value'.\n"
         "   provided: it writes 'action'\n"
         "   name the critic's output: ValueOperator(net, in_keys=[...]), or out_keys=['state_value']."
+    )
+
+
+def test_a_flat_batch_is_refused_and_the_same_steps_as_one_row_are_not():
+    row = batch([1.0, 2.0], [2.0, 3.0], [1.0, 1.0], [False, False], [False, False])
+    with pytest.raises(SpecError) as error:
+        GAE(0.9, 0.9, ValueOperator(Identity()))(row.reshape(-1))
+    assert str(error.value) == (
+        "GAE cannot run: single steps in one dimension are no rows of consecutive steps.\n"
+        "  where: the batch size\n"
+        "  expected: a batch [*B, T] of rows, whose last dimension is time\n"
+        "  got: a batch [2]\n"
+        "  fix: estimate before the batch is flattened; or, if this is one row, batch.unsqueeze(0)"
+    )
+    flat = row.reshape(-1)
+    assert GAE(0.9, 0.9, ValueOperator(Identity()))(flat.unsqueeze(0))["advantage"].shape == (1, 2, 1)
+
+
+@pytest.mark.parametrize("numbers", [(1.5, 0.9), (-0.1, 0.9), (float("nan"), 0.9), (0.9, 1.01), (0.9, -1.0)])
+def test_discounts_that_are_no_fractions_are_refused_when_built(numbers):
+    with pytest.raises(UsageError, match="expected: a number from 0 to 1"):
+        GAE(*numbers, ValueOperator(Identity()))
+
+
+def test_the_bounds_of_the_discounts_are_discounts():
+    assert GAE(0.0, 1.0, ValueOperator(Identity())).lmbda == 1.0
+
+
+def test_the_message_on_a_discount_says_which_it_is():
+    with pytest.raises(UsageError) as error:
+        GAE(1.5, 0.9, ValueOperator(Identity()))
+    assert str(error.value) == (
+        "GAE cannot be built: gamma is out of range.\n"
+        "  where: gamma\n"
+        "  expected: a number from 0 to 1\n"
+        "  got: 1.5\n"
+        "  fix: gamma=0.99"
     )

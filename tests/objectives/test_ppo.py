@@ -5,6 +5,7 @@ import torch
 from tensordict import TensorDict
 from torch import nn
 
+from keywork._errors import MissingKeyError, UsageError
 from keywork.distributions import Categorical, IndependentNormal
 from keywork.modules import Actor, ActorValueOperator, GRUModule, ProbabilisticActor, ValueOperator
 from keywork.nn import TensorDictModule, TensorDictSequential
@@ -236,3 +237,32 @@ def test_two_memories_under_one_key_are_refused_and_one_memory_of_both_is_not():
         "1. its actor and its critic each carry a state of their own under 'recurrent_state'.\n"
         "   give the critic's another key, such as 'recurrent_state_2', or share one module."
     )
+
+
+@pytest.mark.parametrize("name", ["clip_epsilon", "clip_value"])
+@pytest.mark.parametrize("number", [-1.0, 0.0, float("nan")])
+def test_a_clipping_that_is_not_above_zero_is_refused_when_built(name, number):
+    with pytest.raises(UsageError) as error:
+        ClipPPOLoss(actor(), ValueOperator(nn.Linear(3, 1)), **{name: number})
+    assert str(error.value) == (
+        f"ClipPPOLoss cannot be built: {name} is out of range.\n"
+        f"  where: {name}\n"
+        "  expected: a number above zero\n"
+        f"  got: {number!r}\n"
+        f"  fix: {name}=0.2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "advice"),
+    [
+        ("sample_log_prob", "Let the actor write it: ProbabilisticActor(..., return_log_prob=True)"),
+        ("advantage", "Add the estimator that writes it before: GAE(gamma, lmbda, critic)"),
+        ("value_target", "Add the estimator that writes it before: GAE(gamma, lmbda, critic)"),
+        ("action", "Store the entry under 'action'"),
+    ],
+)
+def test_a_missing_entry_is_asked_of_what_writes_it(key, advice):
+    with pytest.raises(MissingKeyError) as error:
+        ClipPPOLoss(actor(), ValueOperator(nn.Linear(3, 1)))(batch().exclude(key))
+    assert str(error.value).endswith(f"\n   {advice}, or let another be read: renamed({{{key!r}: ...}}).")

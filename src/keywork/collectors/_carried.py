@@ -41,11 +41,11 @@ class Carried:
 
         Args:
             outputs: in the order of the policy's out_keys.
-            done: numpy bool ``[num_envs, 1]``.
+            done: bool ``[num_envs, 1]``, an array or a tensor.
         """
         for key, place in self._places.items():
             after, beginning = outputs[place], self._beginning[key]
             if done.any():
-                over = torch.from_numpy(done).to(after.device).reshape(-1, *[1] * (after.ndim - 1))
+                over = torch.as_tensor(done).to(after.device).reshape(-1, *[1] * (after.ndim - 1))
                 after = torch.where(over, beginning, after)
             self.entries[key] = after

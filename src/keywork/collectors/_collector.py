@@ -17,7 +17,7 @@ from keywork._wiring import without_keys
 from keywork.collectors._carried import Carried
 from keywork.collectors._columns import Columns
 from keywork.collectors._meeting import check_meeting
-from keywork.envs import VALID, EpisodeStats, GymEnv, Transition
+from keywork.envs import VALID, Env, EpisodeStats, Transition
 from keywork.modules import ExplorationModule, fill_action_specs
 from keywork.nn import ExplorationType, TensorDictModuleBase, set_exploration_type, set_recurrent_mode
 
@@ -56,6 +56,7 @@ class Collector:
 
     >>> from torch import nn
     >>> from keywork.distributions import Categorical
+    >>> from keywork.envs import GymEnv
     >>> from keywork.modules import ProbabilisticActor
     >>> from keywork.nn import TensorDictModule
     >>> net = TensorDictModule(nn.Linear(4, 2), ["observation"], ["logits"])
@@ -68,7 +69,7 @@ class Collector:
 
     def __init__(
         self,
-        env: GymEnv,
+        env: Env,
         policy: TensorDictModuleBase | None,
         *,
         frames_per_batch: int,
@@ -163,7 +164,7 @@ class Collector:
             columns.put(step, key, output)
         return outputs
 
-    def _store(self, step: int, columns: Columns, reached: Transition) -> None:
+    def _store(self, step: int, columns: Columns, reached: Transition[Any]) -> None:
         for key, array in reached.next_observation.items():
             columns.put(step, self._following[key], array)
         columns.put(step, _REWARD, reached.reward)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
 from typing import Any, Self, cast, final
 
 import torch
@@ -63,7 +62,7 @@ class CompositeDistribution(Distribution):
         parts, findings = parts_of_map(distribution_map, name_map, extra_kwargs)
         if findings:
             raise ContractError(type(self).__name__, findings)
-        common = {} if validate_args is None else {"validate_args": validate_args}
+        common: dict[str, Any] = {} if validate_args is None else {"validate_args": validate_args}
         self._hold({part.key: made(part, params, common) for part in parts})
 
     @classmethod
@@ -88,9 +87,10 @@ class CompositeDistribution(Distribution):
 
     def _hold(self, dists: dict[Key, Distribution]) -> None:
         self._dists, self._keys = dists, tuple(dists)
-        self._batch_shape, self._event_shape, self._validate_args = dists[self._keys[0]].batch_shape, NO_SHAPE, False
-        for key, dist in dists.items():
-            if dist.batch_shape != self._batch_shape:
+        batch, *others = [dist.batch_shape for dist in dists.values()]
+        self._batch_shape, self._event_shape, self._validate_args = batch, NO_SHAPE, False
+        for key, other in zip(self._keys[1:], others, strict=True):
+            if other != batch:
                 raise self._uneven(self._keys[0], key)
 
     def _uneven(self, *keys: Key) -> SpecError:
@@ -193,18 +193,22 @@ class CompositeDistribution(Distribution):
         return f"CompositeDistribution({{{parts}}}, batch_shape={list(self.batch_shape)})"
 
     def _noiseless(self, kind: str) -> TensorDict:
-        return self._gathered([noiseless(dist, kind) for dist in self._dists.values()])
+        return self._gathered({key: noiseless(dist, kind) for key, dist in self._dists.items()})
 
     def _drawn(self, name: str, shape: Sequence[int], generator: torch.Generator | None) -> TensorDict:
         options = {} if generator is None else {"generator": generator}
-        return self._gathered([getattr(dist, name)(Size(shape), **options) for dist in self._dists.values()], shape)
+        drawn = {key: getattr(dist, name)(Size(shape), **options) for key, dist in self._dists.items()}
+        return self._gathered(drawn, shape)
 
     def _scored(self, name: str, shape: Sequence[int], generator: torch.Generator | None) -> tuple[TensorDict, Tensor]:
-        pairs = [sample_and_score(dist, name, Size(shape), generator) for dist in self._dists.values()]
-        return self._gathered([value for value, _ in pairs], shape), joint([score for _, score in pairs])
+        values, scores = {}, []
+        for key, dist in self._dists.items():
+            values[key], score = sample_and_score(dist, name, Size(shape) if shape else NO_SHAPE, generator)
+            scores.append(score)
+        return self._gathered(values, shape), joint(scores)
 
-    def _gathered(self, values: Sequence[Tensor], shape: Sequence[int] = NO_SHAPE) -> TensorDict:
-        return TensorDict(dict(zip(self._keys, values, strict=True)), Size(shape) + self._batch_shape)
+    def _gathered(self, values: dict[Key, Tensor], shape: Sequence[int] = NO_SHAPE) -> TensorDict:
+        return TensorDict(values, Size(shape) + self._batch_shape if shape else self._batch_shape)
 
     def _require_rsample(self) -> None:
         without = [key for key, dist in self._dists.items() if not dist.has_rsample]
@@ -222,11 +226,12 @@ def sample_and_score(
 
     Scoring a sample afterwards has lost what the last transformation rounded away.
     """
-    options = {} if generator is None else {"generator": generator}
     jointly = getattr(dist, f"{name}_and_log_prob", None)
+    if jointly is not None and generator is None and not shape:  # the common case
+        return cast(tuple[Tensor, Tensor], jointly())
+    options = {} if generator is None else {"generator": generator}
     if jointly is not None:
-        value, score = jointly(shape, **options) if shape else jointly(**options)
-        return value, score
+        return cast(tuple[Tensor, Tensor], jointly(shape, **options) if shape else jointly(**options))
     value = getattr(dist, name)(shape, **options) if shape else getattr(dist, name)(**options)
     return value, dist.log_prob(value)
 
@@ -237,13 +242,16 @@ def joint(scores: Sequence[Tensor]) -> Tensor:
     Raises:
         SpecError: the shapes differ.
     """
-    if any(score.shape != scores[0].shape for score in scores[1:]):
-        shapes = ", ".join(str(list(score.shape)) for score in scores)
-        raise SpecError(
-            f"CompositeDistribution cannot add up what its parts give: the shapes are {shapes}. "
-            "Score values that all have the same leading dimensions."
-        )
-    return reduce(torch.add, scores)
+    total, *others = scores
+    for score in others:
+        if score.shape != total.shape:
+            shapes = ", ".join(str(list(score.shape)) for score in scores)
+            raise SpecError(
+                f"CompositeDistribution cannot add up what its parts give: the shapes are {shapes}. "
+                "Score values that all have the same leading dimensions."
+            )
+        total = total + score
+    return total
 
 
 def made(part: ActionPart, params: Any, common: Mapping[str, Any]) -> Distribution:
@@ -252,7 +260,10 @@ def made(part: ActionPart, params: Any, common: Mapping[str, Any]) -> Distributi
     Raises:
         SpecError: there is no such group.
     """
-    arguments = entry_of(params, part.name)
+    arguments = params.get(part.name) if type(params) is dict else None
+    arguments = entry_of(params, part.name) if arguments is None else arguments
+    if type(arguments) is dict:  # the common case
+        return part.maker(**{**common, **part.keywords, **arguments})
     if not isinstance(arguments, Mapping) and not is_tensor_collection(arguments):
         what = "is not there" if arguments is None else f"is {describe(arguments)}"
         held = listed(params.keys()) if isinstance(params, Mapping) or is_tensor_collection(params) else "no names"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch.distributions import Distribution
 
@@ -13,8 +12,7 @@ from keywork._errors import Finding, describe
 from keywork._keys import Key, as_key, is_parent, listed, meant
 
 
-@dataclass(frozen=True, slots=True)
-class ActionPart:
+class ActionPart(NamedTuple):
     """One action of a policy.
 
     Attributes:
@@ -44,6 +42,9 @@ def parts_of_map(
         given = "empty" if isinstance(distribution_map, Mapping) else describe(distribution_map)
         fix = "name each action: distribution_map={'steer': TanhNormal, 'gear': Categorical}."
         return [], [Finding("no-action", f"distribution_map is {given}.", "", fix)]
+    plain = all(type(name) is str and name and callable(maker) for name, maker in distribution_map.items())
+    if plain and not name_map and not extra_kwargs:  # the common case, in which nothing can be wrong
+        return [ActionPart(name, name, maker, {}) for name, maker in distribution_map.items()], []
     makers = {as_key(name): maker for name, maker in distribution_map.items()}
     keys = {as_key(name): as_key(key) for name, key in (name_map or {}).items()}
     extra = {as_key(name): dict(keywords) for name, keywords in (extra_kwargs or {}).items()}

@@ -102,7 +102,7 @@ class Plan:
             tuple([renamed(key, names) for key in keys]) for keys in (self.params, self.samples, self.log_probs)
         )
         calls = tuple([call._replace(key=renamed(call.key, names)) for call in self.calls])
-        group = tuple([replace(part, key=renamed(part.key, names)) for part in self.group])
+        group = tuple([part._replace(key=renamed(part.key, names)) for part in self.group])
         made_by, keywords = self.arguments
         if self.alone is None:
             moved = {name: renamed(key, names) for name, key in keywords["name_map"].items()}

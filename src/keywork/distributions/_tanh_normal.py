@@ -188,9 +188,8 @@ class TanhNormal(ActionDistribution):
         log_cosh = torch.sub(u, F.softplus(u, -2.0, 40.0), alpha=2.0)
         if outside is not None:
             log_cosh = log_cosh.masked_fill(outside, -math.inf)
-        return (
-            sum_event(torch.sub(surprise, log_cosh, alpha=2.0), self._axes).neg() - constant * self.event_shape.numel()
-        )
+        total = sum_event(torch.sub(surprise, log_cosh, alpha=2.0), self._axes)
+        return -constant * self._event_shape.numel() - total
 
     def _narrowed(self, value: Tensor) -> Tensor:
         return value.to(self.loc.dtype) if self._half else value

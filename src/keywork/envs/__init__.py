@@ -1,7 +1,8 @@
 """Environments: Gymnasium's, stepped together, as a source of experience."""
 
+from keywork.envs._env import Env
 from keywork.envs._gym_env import GymEnv
 from keywork.envs._processes import ProcessWorkers
 from keywork.envs._transition import VALID, EpisodeStats, Transition
 
-__all__ = ["VALID", "EpisodeStats", "GymEnv", "ProcessWorkers", "Transition"]
+__all__ = ["VALID", "Env", "EpisodeStats", "GymEnv", "ProcessWorkers", "Transition"]

@@ -105,7 +105,7 @@ class GymEnv:
         self.reward_spec: Spec = Unbounded((1,), device=to)
         self.observation_spec = Composite({leaf.key: leaf.spec.to(to) for leaf in backend.layout.leaves})
         self._stepper = Stepper(self.name, backend, gate, seed)
-        self._latest: Transition | None = None
+        self._latest: Transition[np.ndarray] | None = None
 
     @property
     def seed(self) -> int:
@@ -139,7 +139,7 @@ class GymEnv:
         """
         return self._stepper.begin(seed)
 
-    def advance(self, action: np.ndarray | Tensor) -> Transition:
+    def advance(self, action: np.ndarray | Tensor) -> Transition[np.ndarray]:
         """Take one step everywhere, and begin a new episode wherever one ended.
 
         Args:

@@ -58,7 +58,7 @@ class Stepper:
         self._seeded, self._steps = True, 0
         return [child_seed(self.seed, ENV, index) for index in range(self._backend.num_envs)]
 
-    def advance(self, action: np.ndarray | Tensor) -> Transition:
+    def advance(self, action: np.ndarray | Tensor) -> Transition[np.ndarray]:
         """Step everywhere; see `GymEnv.advance`."""
         if self._no_step is not None:
             raise EnvError(f"{self.name!r} cannot be stepped: {self._no_step}")

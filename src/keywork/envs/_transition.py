@@ -1,14 +1,17 @@
-"""What one step of all environments yields, in numpy."""
+"""What one step of all environments yields, in arrays of numpy or in tensors."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from keywork._keys import Key
 
 Arrays = dict[Key, np.ndarray]
+Array = TypeVar("Array", np.ndarray, Tensor)
 
 VALID: Key = ("collector", "valid")
 """Where a batch says which of its steps were really taken; see `Transition`."""
@@ -28,7 +31,7 @@ class EpisodeStats(NamedTuple):
     length: int
 
 
-class Transition(NamedTuple):
+class Transition(NamedTuple, Generic[Array]):
     """One step of ``N`` environments.
 
     The flags and the reward have the shape ``[N, 1]`` that they have in a batch; an observation has ``[N, *shape]``.
@@ -49,11 +52,11 @@ class Transition(NamedTuple):
             it joins nothing even where the mask is ignored, and no statistics count it.
     """
 
-    observation: Arrays
-    next_observation: Arrays
-    reward: np.ndarray
-    done: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-    episodes: list[EpisodeStats]
-    valid: np.ndarray | None = None
+    observation: dict[Key, Array]
+    next_observation: dict[Key, Array]
+    reward: Array
+    done: Array
+    terminated: Array
+    truncated: Array
+    episodes: Sequence[EpisodeStats]
+    valid: Array | None = None

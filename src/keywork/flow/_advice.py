@@ -19,6 +19,7 @@ from keywork._keys import (
     leaf,
     path_of,
 )
+from keywork._wiring import SOURCES
 
 _TARGET = "target"
 
@@ -32,13 +33,13 @@ class Advice(NamedTuple):
 
 _BY_NAME = {
     ACTION: Advice("no-action", "add the policy that writes it before, such as Actor(net)"),
-    ADVANTAGE: Advice("no-advantage", "add the estimator that writes it before: GAE(gamma, lmbda, critic)"),
-    VALUE_TARGET: Advice("no-target", "add the estimator that writes it before: GAE(gamma, lmbda, critic)"),
+    ADVANTAGE: Advice("no-advantage", SOURCES[ADVANTAGE]),
+    VALUE_TARGET: Advice("no-target", SOURCES[VALUE_TARGET]),
     STATE_VALUE: Advice("no-value", "add the critic that writes it before: ValueOperator(net)"),
     STATE_ACTION_VALUE: Advice(
         "no-value", "add the critic that writes it before: ValueOperator(net, in_keys=['observation', 'action'])"
     ),
-    SAMPLE_LOG_PROB: Advice("no-log-prob", "let the actor write it: ProbabilisticActor(..., return_log_prob=True)"),
+    SAMPLE_LOG_PROB: Advice("no-log-prob", SOURCES[SAMPLE_LOG_PROB]),
     IS_INIT: Advice(
         "no-is-init",
         "begin with the environment, which shows it, or say that it comes from outside: "

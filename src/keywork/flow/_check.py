@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from keywork._errors import Finding
-from keywork._keys import ACTION, Key, listed, nearest, next_key
+from keywork._keys import ACTION, Key, leaf, listed, nearest, next_key, with_leaf
 from keywork.flow._advice import advice_on
 from keywork.flow._dropped import dropped, keeps
 from keywork.flow._graph import Carry, Part
@@ -58,7 +58,7 @@ def _too_early(part: Part, keys: Sequence[Key], later: Part) -> Finding:
 def _missing(parts: Sequence[Part], index: int, key: Key, there: dict[Key, Part]) -> Finding:
     part = parts[index]
     problem = f"{part.name} ({part.kind}) reads {key!r}, which nothing before it writes."
-    near = nearest(key, there)
+    near = nearest(key, there) or _other_word(key, there)
     readers = {k: ", ".join(other.name for other in parts[:index] if k in other.inputs) or "no one" for k in there}
     advice = advice_on(key, there, action_of(parts))
     if isinstance(key, tuple) and all(name in there for name in key):
@@ -72,3 +72,14 @@ def _missing(parts: Sequence[Part], index: int, key: Key, there: dict[Key, Part]
     more = f" and {len(ranked) - _MOST} more" if len(ranked) > _MOST else ""
     provided = listed(ranked[:_MOST]) + more
     return Finding(advice.kind, problem, provided, f"{advice.fix}, or correct the keys of {part.name}.")
+
+
+def _other_word(key: Key, there: Iterable[Key]) -> Key | None:
+    """The one entry of the same group whose name is the last words of this one's, or the other way round.
+
+    >>> _other_word("action_mask", ["mask", "observation"]), _other_word("mask", ["left_mask", "right_mask"])
+    ('mask', None)
+    """
+    beside = [other for other in there if with_leaf(other, leaf(key)) == key]
+    alike = [k for k in beside if leaf(k).endswith(f"_{leaf(key)}") or leaf(key).endswith(f"_{leaf(k)}")]
+    return alike[0] if len(alike) == 1 else None

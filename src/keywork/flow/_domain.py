@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from keywork._keys import Key
-from keywork.distributions import CompositeDistribution
+from keywork.distributions import CompositeDistribution, Delta
 from keywork.specs import Composite, Spec
 
 
@@ -25,10 +25,23 @@ def declared_spec(module: Any, key: Key) -> Spec | None:
 
 
 def supports_drawn(dist: Any, module: Any, outputs: Mapping[Key, Any]) -> dict[Key, Any]:
-    """The support of each sample that a module draws from its distribution."""
+    """The support of each sample that a module draws from its distribution, and does not project into a spec."""
+    projects = getattr(getattr(module, "_plan", None), "project", None) or ()
+    projected = [
+        key for key, project in zip(getattr(module, "dist_sample_keys", ()), projects, strict=False) if project
+    ]
+    return {key: part.support for key, part in _parts(dist, module).items() if key in outputs and key not in projected}
+
+
+def points_drawn(dist: Any, module: Any) -> frozenset[Key]:
+    """The samples that are where the network puts them: that their support is everything says nothing of that."""
+    return frozenset(key for key, part in _parts(dist, module).items() if isinstance(part, Delta))
+
+
+def _parts(dist: Any, module: Any) -> Mapping[Key, Any]:
     keys = getattr(module, "dist_sample_keys", list(module.out_keys)[:1])
-    parts = dist.dists if isinstance(dist, CompositeDistribution) else dict.fromkeys(keys[:1], dist)
-    return {key: part.support for key, part in parts.items() if key in outputs}
+    parts: Mapping[Key, Any] = dist.dists if isinstance(dist, CompositeDistribution) else dict.fromkeys(keys[:1], dist)
+    return parts
 
 
 def domain_of_support(support: Any, sample: Tensor) -> str:

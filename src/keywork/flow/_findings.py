@@ -11,7 +11,7 @@ from keywork.flow._check import findings_of
 from keywork.flow._critics import blind_critics, knowing_critics
 from keywork.flow._graph import Carry
 from keywork.flow._late import late_normalisers
-from keywork.flow._memories import shared_states, unwritten_states
+from keywork.flow._memories import backward_memories, shared_states, unwritten_states
 from keywork.flow._overwritten import overwritten
 from keywork.flow._parts import Step
 from keywork.flow._stale import stale_in
@@ -26,6 +26,7 @@ def graph_findings(steps: Sequence[Step], carries: Sequence[Carry]) -> list[Find
         *unfed_states(steps),
         *unwritten_states(steps),
         *shared_states(steps),
+        *backward_memories(steps),
         *stale_in(steps),
         *late_normalisers(steps),
         *blind_critics(steps),

@@ -17,7 +17,6 @@ from torch.nn.parameter import is_lazy
 
 from keywork._errors import Finding
 from keywork._keys import Key
-from keywork.distributions import Delta
 from keywork.flow._carried import carried_specs
 from keywork.flow._domain import declared_spec, domain_of_support
 from keywork.flow._graph import Holding
@@ -105,9 +104,7 @@ class Inference:
         domain = spec.domain if spec is not None else domain_of_support(support, value) if support is not None else ""
         holding = Holding(shape[len(self.batch) :] if batched else shape, name_of(value.dtype), domain, batched)
         self._unknown.discard(key)
-        # A point is where its network puts it: that its support is everything says nothing of that.
-        told = None if getattr(step.module, "distribution_class", None) is Delta else support
-        reach = spec if spec is not None else told
+        reach = spec if spec is not None else None if key in outcome.points else support
         self.there[key] = Given(holding, step.part.name, value.dtype, value.device, reach)
 
     def _counted(self, step: Step, key: Key, value: Tensor) -> Spec | None:
@@ -216,7 +213,7 @@ def _rebatched(outcome: Outcome, batch: tuple[int, ...], wanted: tuple[int, ...]
         key: value.new_empty((*wanted, *value.shape[len(batch) :])) if value.shape[: len(batch)] == batch else value
         for key, value in outcome.outputs.items()
     }
-    return Outcome(outputs, outcome.supports)
+    return Outcome(outputs, outcome.supports, outcome.points)
 
 
 def name_of(dtype: torch.dtype) -> str:

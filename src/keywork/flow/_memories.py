@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from keywork._errors import Finding
 from keywork._keys import Key, next_key, with_suffix
 from keywork.flow._overwritten import same_computation
 from keywork.flow._parts import Step
+from keywork.flow._upstream import upstream
 
 
 def shared_states(steps: Sequence[Step]) -> list[Finding]:
@@ -54,3 +56,25 @@ def unwritten_states(steps: Sequence[Step]) -> list[Finding]:
                 fix = f"write it, out_keys=[..., {next_key(key)!r}], or do not carry {key!r}."
                 findings.append(Finding("unwritten-state", problem, "", fix))
     return findings
+
+
+def backward_memories(steps: Sequence[Step]) -> list[Finding]:
+    """A finding for every memory on the way to an environment's action that also runs backwards in time.
+
+    Where it only learns, from sequences that are complete, it is right.
+    """
+    parts, findings = [step.part for step in steps], list[Finding]()
+    for index, step in enumerate(steps):
+        acting = upstream(parts, index) if step.env is not None else {}
+        for part, module in ((parts[i], steps[i].module) for i in acting if steps[i].module is not None):
+            if any(map(_runs_backwards, module.modules())):
+                problem = (
+                    f"{part.name} ({part.kind}) runs backwards in time as well, and takes sequences [*B, T] alone: "
+                    "what acts has single steps [*B], and does not know those that follow."
+                )
+                findings.append(Finding("wrong-rank", problem, "bidirectional=True", "leave bidirectional out of it."))
+    return findings
+
+
+def _runs_backwards(module: Any) -> bool:
+    return hasattr(module, "is_init_key") and getattr(getattr(module, "layers", None), "directions", 1) > 1

@@ -21,7 +21,10 @@ def misfit_of(trial: Trial) -> Finding | None:
 
     A step that looks at values may fail for reasons of theirs, which is no finding: what real data hold is not known.
     """
-    found = [_of(trial, failure) for failure in trial.failures]
+    failures = trial.failures
+    if trial.step.part.kind in ("estimator", "loss"):  # they get rows of steps, and may refuse anything else
+        failures = tuple(failure for failure in failures if len(failure.batch) > 1) or failures
+    found = [_of(trial, failure) for failure in failures]
     return found[0] if all(found) else None
 
 
@@ -105,7 +108,7 @@ def _refused(trial: Trial, failure: Failure) -> Finding:
         kind, fix = "wrong-rank", READ_IMAGES
     elif kind == "value-shape":
         fix = "values, rewards and advantages are [*B, 1]: end the critic in one output, nn.Linear(n, 1), and keep it."
-    elif trial.step.part.carries:
+    elif "its inputs do not fit together" in problem:
         size = next(iter(trial.given.values())).shape[-1:]
         fix = (
             f"build {_network_of(trial)} with input_size={', '.join(map(str, size))}, or read another key: in_key=...."

@@ -81,6 +81,10 @@ def _encoding(spec: TensorSpec, action: Given, shape: tuple[int, ...]) -> Found:
         fix = f"add the last dimension: a.unsqueeze(-1) after {action.writer}, or a network that ends in one output."
         return Found("action-shape", f"{takes}: the last dimension is missing", fix)
     number = spec.shape[-1] if spec.shape else 1
+    if isinstance(action.reach, TensorSpec) and tuple(action.reach.shape) != tuple(spec.shape):
+        said = f", which is the shape of the spec of {action.writer}"
+        fix = f"build {action.writer} with spec=env.action_spec, on a network of as many outputs as actions, {number}."
+        return Found("action-shape", f"{takes}{said}", fix)
     fix = f"end the network before {action.writer} in as many outputs as there are actions, {number}"
     halves = " (twice that before a NormalParamExtractor)" if isinstance(spec, Bounded) else ""
     return Found("action-shape", takes, f"{fix}{halves}.")
@@ -112,9 +116,8 @@ def _range(spec: TensorSpec, action: Given, *, clips: bool) -> Found | None:
             f"end the network before {action.writer} in {spec.n} outputs; build what takes a spec with env.action_spec."
         )
         return Found("action-range", takes + lost, fix)
-    if isinstance(spec, MultiDiscrete) and isinstance(action.reach, MultiDiscrete):
-        if spec.nvec.tolist() != action.reach.nvec.tolist():
-            return Found("action-range", takes, f"build {action.writer} with spec=env.action_spec.")
+    if isinstance(spec, MultiDiscrete) and _other_counts(spec, action.reach):
+        return Found("action-range", takes, f"build {action.writer} with spec=env.action_spec.")
     if isinstance(spec, Bounded) and spec.dtype.is_floating_point and not clips:
         low, high = bounds_of(action.reach)
         # Rounding aside: bounds are often written in another type than the environment's.
@@ -127,6 +130,10 @@ def _range(spec: TensorSpec, action: Given, *, clips: bool) -> Found | None:
             fix = f"{bounded if low.isinf().all() else bounds}; or let the environment clip: clip_actions=True."
             return Found("action-range", takes, fix)
     return None
+
+
+def _other_counts(spec: MultiDiscrete, reach: Any) -> bool:
+    return isinstance(reach, MultiDiscrete) and spec.nvec.tolist() != reach.nvec.tolist()
 
 
 def choices_of(reach: Any) -> int | None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 
 from keywork._keys import Key
-from keywork.flow._domain import supports_drawn
+from keywork.flow._domain import points_drawn, supports_drawn
 from keywork.nn import ExplorationType, TensorDictModule, TensorDictModuleBase, set_exploration_type
 
 # Whatever a module of anybody's may raise where it meets tensors without values, or zeros.
@@ -47,10 +47,11 @@ class Blank(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run gave: the outputs, and of those that were drawn from a distribution its support."""
+    """What a run gave: the outputs, of those that were drawn from a distribution its support, and which are points."""
 
     outputs: dict[Key, Tensor]
     supports: dict[Key, Any]
+    points: frozenset[Key] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +119,19 @@ def _own_generators(module: nn.Module) -> dict[int, Any]:
 
 
 def _outcome(module: Any, inputs: dict[Key, Tensor], batch: tuple[int, ...]) -> Outcome:
-    supports: dict[Key, Any] = {}
+    supports, points = dict[Key, Any](), frozenset[Key]()
     with torch.no_grad(), set_exploration_type(ExplorationType.RANDOM):
         if isinstance(module, TensorDictModuleBase) and not module.opaque:
             values = [inputs.get(key) for key in module.in_keys]
             outputs = dict(zip(module.out_keys, module.run(*values), strict=True))
             dist_of: Any = getattr(module, "dist_of", None)
             if dist_of is not None:
-                supports = supports_drawn(dist_of(*values), module, outputs)
+                dist = dist_of(*values)
+                supports, points = supports_drawn(dist, module, outputs), points_drawn(dist, module)
         else:
             td: Any = module(TensorDict(inputs, batch_size=batch))
             outputs = {key: td.get(key, None) for key in module.out_keys}
-    return Outcome({key: value for key, value in outputs.items() if isinstance(value, Tensor)}, supports)
+    return Outcome({key: value for key, value in outputs.items() if isinstance(value, Tensor)}, supports, points)
 
 
 def _mixes_types(module: Any, inputs: Mapping[Key, Blank]) -> bool:

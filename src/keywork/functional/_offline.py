@@ -41,7 +41,7 @@ def conservative_penalty(q: Tensor, q_taken: Tensor, *, log_prob: Tensor | None 
 def expectile_loss(value: Tensor, target: Tensor, *, expectile: float) -> Tensor:
     """Per-sample loss |τ - 1{u < 0}| u²,  u = G - v, to be minimised   (Kostrikov et al. 2021, 2110.06169).
 
-    IQL's critic. With τ = 1/2 it is half the squared error; towards 1, v nears the greatest G. The target is a constant.
+    IQL's critic. With τ = 1/2 it is half the squared error; towards 1, v nears the greatest G. G is a constant.
 
     Args:
         value: predictions [*B].

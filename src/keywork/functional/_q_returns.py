@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from keywork.functional._checks import require_fraction, require_mask, require_same_shape, require_time_axis
-from keywork.functional._cuts import carry, cut_at_end, following, one_step, where_not
+from keywork.functional._cuts import carry, following, one_step, where_not
 from keywork.functional._scan import reverse_linear_scan
 
 
@@ -101,5 +101,5 @@ def watkins_return(
     dim = require_time_axis(name, reward_t, time_dim)
     target_t = one_step(reward_t, v_tp1, terminated_t, gamma)
     followed_t = following(where_not(~greedy_t, target_t.dtype), dim)
-    carry_t = carry(cut_at_end(done_t, dim), gamma * lmbda, target_t.dtype) * followed_t
+    carry_t = carry(done_t, gamma * lmbda, target_t.dtype) * followed_t
     return reverse_linear_scan(carry_t, target_t - carry_t * v_tp1, dim)

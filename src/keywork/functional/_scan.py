@@ -12,8 +12,11 @@ from torch.autograd import forward_ad
 from keywork._errors import SpecError
 from keywork.functional._checks import require_same_shape
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 17
 """How many numbers are solved at a time in numpy: few enough to stay in a processor's cache."""
+
+_SMALL = 1 << 14
+"""How many numbers are solved by passes over all of them in numpy."""
 
 
 def reverse_linear_scan(a: Tensor, b: Tensor, dim: int) -> Tensor:
@@ -83,32 +86,46 @@ def _scan_in_torch(a: Tensor, b: Tensor, dim: int) -> Tensor:
 
 
 def _scan_in_numpy(a: np.ndarray, b: np.ndarray, dim: int) -> np.ndarray | None:
-    """Solve the rows as one flat row; None if a number is not finite.
+    """Solve the rows as one row, a block of them at a time; None if a number is not finite.
 
-    A zero coefficient at the end of each row cuts it from the next one, and flat slices cost half of what strided ones
-    do. But 0 · ∞ and 0 · NaN are NaN: a number that is not finite would reach into its neighbour's row.
+    A zero coefficient at the end of each row cuts it from the next one. But 0 · ∞ and 0 · NaN are NaN: a number that
+    is not finite would reach into its neighbour's row.
     """
     length, stride = b.shape[dim], math.prod(b.shape[dim + 1 :])
     x = np.array(b, order="C")
     rows, coefficients = x.reshape(-1, length, stride), a.reshape(-1, length, stride)
     count = max(1, _BLOCK // (length * stride))
+    joined = (-1,) if stride == 1 else (-1, stride)
     with np.errstate(all="ignore"):
         for start in range(0, len(rows), count):
-            block = slice(start, start + count)
-            _solve_flat(coefficients[block], rows[block].reshape(-1), stride)
-        return x if math.isfinite(x.sum()) else None
+            block = np.array(coefficients[start : start + count], order="C")
+            block[:, -1] = 0
+            _solve(block.reshape(joined), rows[start : start + count].reshape(joined), length)
+        flat = x.reshape(-1)
+        return x if math.isfinite(flat.dot(flat)) else None
 
 
-def _solve_flat(a: np.ndarray, x: np.ndarray, stride: int) -> None:
-    """Write the solution into ``x`` [rows · T · stride], which holds the terms; ``a`` is [rows, T, stride]."""
-    end = a.shape[1] * stride
-    a = np.array(a, order="C")
-    a[:, -1] = 0
-    a = a.reshape(-1)
-    step = stride
-    while step < end:
-        head = x[:-step]
-        head += a[: head.size] * x[step:]
-        if 2 * step < end:
-            a = a[:-step] * a[step:]
-        step *= 2
+def _solve(a: np.ndarray, x: np.ndarray, reach: int) -> None:
+    """Write the solution along the first axis into ``x``, which holds the terms; no row is longer than ``reach``.
+
+    Few numbers or short rows are solved fastest by passes over all of them. Otherwise every second number joins the one
+    after it, the pairs are solved, and their solution gives that of the numbers between: 5 operations for each number
+    in place of 3 log₂ T (Brent & Kung 1982).
+    """
+    if x.size <= _SMALL or reach <= 8:
+        step = 1
+        while step < reach:
+            head = x[:-step]
+            head += a[: len(head)] * x[step:]
+            if 2 * step < reach:
+                a = a[:-step] * a[step:]
+            step *= 2
+        return
+    first = len(x) % 2  # of an odd number of them, the first one is in no pair
+    early_a, late_a, early, late = a[first::2], a[first + 1 :: 2], x[first::2], x[first + 1 :: 2]
+    pairs = early_a * late
+    pairs += early
+    _solve(early_a * late_a, pairs, reach // 2 + 1)
+    early[:] = pairs
+    between = slice(1 - first, -1, 2)
+    x[between] += a[between] * pairs[1 - first :]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -54,7 +53,7 @@ def head_arguments(
     misfits = spec_findings(parts, specs)
     if misfits:
         raise ContractError(owner, misfits)
-    bounded = [replace(part, keywords=_bounds_of(specs[part.key], part.maker) | part.keywords) for part in parts]
+    bounded = [part._replace(keywords=_bounds_of(specs[part.key], part.maker) | part.keywords) for part in parts]
     made_by, keywords = arguments_of(made_by, bounded)
     made = {"distribution_class": made_by, "distribution_kwargs": keywords}
     return {**given, "out_keys": [part.key for part in parts], **made}

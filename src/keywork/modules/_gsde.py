@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from keywork._errors import ContractError, UsageError
+from keywork._errors import ContractError, SpecError, UsageError, shape_of
 from keywork._keys import (
     ACTION,
     IS_INIT,
@@ -154,7 +154,7 @@ class gSDEModule(TensorDictModuleBase):  # noqa: N801  (the field's name)
 
     def dist_of(self, loc: Tensor, state: Tensor, *others: Any) -> Distribution:
         """The distribution of the action over all noise matrices."""
-        return self._dist(loc, self._scale(state))
+        return self._dist(loc, self._scale(loc, state))
 
     def get_dist(self, tensordict: Any) -> Distribution:
         """The distribution that follows from what a TensorDict holds."""
@@ -167,7 +167,7 @@ class gSDEModule(TensorDictModuleBase):  # noqa: N801  (the field's name)
     def compute(self, *inputs: Any) -> tuple[Any, ...]:
         """Act."""
         loc, state, noise, is_init = inputs
-        scale, kind = self._scale(state), exploration_type() or self.default_interaction_type
+        scale, kind = self._scale(loc, state), exploration_type() or self.default_interaction_type
         dist = self._dist(loc, scale)
         if kind is ExplorationType.RANDOM:
             first = spread(type(self).__name__, self._in_keys[-1], is_init, noise)
@@ -179,9 +179,23 @@ class gSDEModule(TensorDictModuleBase):  # noqa: N801  (the field's name)
             (action,) = draw(dist, kind)
         return scale, action, noise, *([dist.log_prob(action)] if self.return_log_prob else [])
 
-    def _scale(self, state: Tensor) -> Tensor:
+    def _scale(self, loc: Tensor, state: Tensor) -> Tensor:
+        if loc.shape[-1:] + state.shape[-1:] != self.log_sigma.shape:
+            raise self._misfit(loc, state)
         # A state of zeros has no noise, of which there is neither a logarithm nor a gradient.
         return (state.square() @ self.sigma.square().mT).clamp_min(_LEAST_VARIANCE).sqrt()
+
+    def _misfit(self, loc: Tensor, state: Tensor) -> SpecError:
+        asked, got = self.log_sigma.shape, (*loc.shape[-1:], *state.shape[-1:])
+        keys = self._in_keys[:2]
+        return refusal(
+            SpecError,
+            "gSDEModule cannot act: what it reads has another shape than it was built for.",
+            where=f"{keys[0]!r}, {keys[1]!r}",
+            expected=f"{keys[0]!r} [*B, {asked[0]}], {keys[1]!r} [*B, {asked[1]}]",
+            got=f"{shape_of(loc)}, {shape_of(state)}",
+            fix=f"build gSDEModule({', '.join(map(str, got))}), or correct what config says of its keys",
+        )
 
     def _dist(self, loc: Tensor, scale: Tensor) -> Distribution:
         return self.distribution_class(**{LOC: loc, SCALE: scale}, **self.distribution_kwargs)

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from keywork._errors import ContractError, Finding, MissingKeyError
+from keywork._errors import ContractError, Finding
 from keywork._keys import ACTION, Key, as_key, as_keys
 from keywork.modules._action_space import ACTION_VALUE, CHOSEN_ACTION_VALUE, form_of
-from keywork.modules._refusal import without_optional
 from keywork.nn import TensorDictModuleBase
 from keywork.specs import Spec
 
@@ -47,13 +46,6 @@ class GreedyModule(TensorDictModuleBase):
         self.spec, self.choices = form_of(owner, given, out_keys[0], var_nums)
         self.action_value_key, self.action_key = values, out_keys[0]
         self._dtype = torch.int64 if self.spec is None else self.spec.dtype
-
-    def read(self, td: Any) -> list[Any]:
-        """The values, and the mask if there is to be one."""
-        try:
-            return super().read(td)
-        except MissingKeyError as error:
-            raise without_optional(error) from None
 
     def choose(self, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """The action of the highest value, and that value with a last dimension of one."""

@@ -7,14 +7,14 @@ from typing import Any, Self, TypedDict, Unpack
 
 from torch import Tensor
 
-from keywork._errors import Finding, MissingKeyError
+from keywork._errors import Finding
 from keywork._keys import ACTION, OBSERVATION, Key, as_key, as_keys, listed
 from keywork.modules._action_space import ACTION_VALUE, CHOSEN_ACTION_VALUE, form_of
 from keywork.modules._distributional_q_value import DistributionalQValueModule
 from keywork.modules._from_spec import action_value_parts
 from keywork.modules._from_spec_network import NetworkConfig
 from keywork.modules._q_value import QValueModule
-from keywork.modules._refusal import require_known, without_external, without_optional
+from keywork.modules._refusal import require_known, without_external
 from keywork.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential
 
 
@@ -144,13 +144,6 @@ class QValueActor(TensorDictSequential):
         """The findings of every chain, and a network that does not do what it is here for."""
         return _unfed(steps, self._asked) or without_external(super().findings(steps))
 
-    def read(self, td: Any) -> list[Any]:
-        """The entries of ``in_keys``, in order."""
-        try:
-            return super().read(td)
-        except MissingKeyError as error:
-            raise without_optional(error) from None
-
 
 class DistributionalQValueActor(TensorDictSequential):
     """A network of distributions of the return, and the action of the highest expectation (C51).
@@ -212,13 +205,6 @@ class DistributionalQValueActor(TensorDictSequential):
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
         """The findings of every chain, and a network that does not do what it is here for."""
         return _unfed(steps, self._asked) or without_external(super().findings(steps))
-
-    def read(self, td: Any) -> list[Any]:
-        """The entries of ``in_keys``, in order."""
-        try:
-            return super().read(td)
-        except MissingKeyError as error:
-            raise without_optional(error) from None
 
 
 def log_softmax_of_atoms(logits: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from keywork._errors import ContractError, MissingKeyError, SpecError, UsageErro
 from keywork._keys import Key
 from keywork.modules._recurrent_layers import Layers, Weights
 from keywork.modules._recurrent_setup import KeyChoice, network_of
-from keywork.modules._refusal import refusal, without_optional
+from keywork.modules._refusal import refusal
 from keywork.nn import TensorDictModuleBase, recurrent_mode
 from keywork.specs import Composite, Unbounded
 
@@ -56,7 +56,7 @@ class RecurrentModule(TensorDictModuleBase):
         super().__init__(in_keys, out_keys, optional_keys=optional, carries=carried)
         self._child = self.kind.__name__.lower()
         self.add_module(self._child, Layers(network))
-        self._shapes = [(len(self.layers), width) for width in self._widths()]
+        self._input_size, self._shapes = network.input_size, [(len(self.layers), width) for width in self._widths()]
 
     @abstractmethod
     def _widths(self) -> tuple[int, ...]:
@@ -98,34 +98,39 @@ class RecurrentModule(TensorDictModuleBase):
             return super().read(td)
         except MissingKeyError as error:
             absent = [key for key in self._carries if td.get(key, None) is None]
-            more = " A collector carries it; to begin with: td.update(module.carried_specs.zero(td.batch_size))."
-            raise without_optional(error, more if absent else "") from None
+            if not absent:
+                raise
+            more = "A collector carries it; to begin with: td.update(module.carried_specs.zero(td.batch_size))."
+            raise MissingKeyError(f"{error} {more}") from None
 
     def compute(self, *inputs: Any) -> tuple[Tensor, ...]:
         """What comes out and the states: of a step, or of a sequence under :func:`~keywork.nn.set_recurrent_mode`."""
         value, *states, is_init = inputs
-        batch = value.shape[:-1]
+        *batch, width = value.shape
         shapes = [(*batch, *shape) for shape in self._shapes]
         if self._optional:
             pairs = zip(states, shapes, strict=True)
             states = [value.new_zeros(shape) if state is None else state for state, shape in pairs]
         if (
-            value.shape[-1] != self.layers.input_size
+            width != self._input_size
             or is_init.dtype is not torch.bool
-            or is_init.shape not in ((*batch, 1), batch)
+            or is_init.shape not in ((*batch, 1), (*batch,))
             or [state.shape for state in states] != shapes
         ):
             raise self._misfit(value, states, is_init)
-        return self._sequence(value, states, is_init) if recurrent_mode() else self._step(value, states, is_init)
-
-    def _step(self, value: Tensor, states: Sequence[Tensor], is_init: Tensor) -> tuple[Tensor, ...]:
-        layers, batch = self.layers, value.shape[:-1]
+        if recurrent_mode():
+            return self._sequence(value, states, is_init)
+        layers = self.layers
         if layers.directions == 2:
             raise self._no_step()
         if layers.num_layers == len(batch) == 1:  # the common case, at two thirds of the price
             reset = is_init if is_init.ndim == 2 else is_init.unsqueeze(1)
             single = self._cell(layers[0], value, [torch.where(reset, 0.0, s.squeeze(1)) for s in states])
             return single[0], *[torch.stack([state], 1) for state in single]
+        return self._step(value, states, is_init)
+
+    def _step(self, value: Tensor, states: Sequence[Tensor], is_init: Tensor) -> tuple[Tensor, ...]:
+        layers, batch = self.layers, value.shape[:-1]
         x = value.reshape(-1, value.shape[-1])
         reset = is_init.reshape(-1, 1, 1)
         before = [torch.where(reset, 0.0, s.reshape(-1, *s.shape[-2:])).unbind(1) for s in states]

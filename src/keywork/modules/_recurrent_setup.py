@@ -54,7 +54,7 @@ class KeyChoice:
         if findings:
             return [], [], findings
         ins = list(as_keys(self.in_keys)) if self.in_key is None else [as_key(self.in_key), *states]
-        ins += [IS_INIT] * (len(ins) == 1 + len(states))
+        ins += [IS_INIT] * (len(ins) == 1 + len(states) and IS_INIT not in ins)
         if len(ins) != 2 + len(states):
             return [], [], [_wrong_count(ins, states)]
         following: list[Key] = [next_key(key) for key in ins[1:-1]]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from keywork._errors import Finding, MissingKeyError
+from keywork._errors import Finding
 from keywork._errors import refusal as refusal
 from keywork._keys import meant
 
@@ -29,10 +29,4 @@ def without_external(findings: Iterable[Finding]) -> list[Finding]:
     return [replace(f, fix=f.fix.partition(_EXTERNAL)[0] + "." * (_EXTERNAL in f.fix)) for f in findings]
 
 
-def without_optional(error: MissingKeyError, more: str = "") -> MissingKeyError:
-    """The error of a module that takes no ``optional_keys``: with other advice, and ``more`` of it."""
-    text, cut, _ = str(error).partition(_OPTIONAL)
-    return MissingKeyError(f"{text}, or change in_keys.{more}") if cut else error
-
-
-_EXTERNAL, _OPTIONAL = ", or pass external=", ", change in_keys, or declare it with optional_keys="
+_EXTERNAL = ", or pass external="

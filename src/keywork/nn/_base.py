@@ -8,9 +8,9 @@ from typing import Any, Literal, Self, TypeAlias
 from tensordict import TensorDict, is_tensor_collection
 from torch import nn
 
-from keywork._errors import ContractError, Finding, MissingKeyError, shape_of
-from keywork._keys import Key, as_key, as_keys, listed, meant, renamed, renaming, unique
-from keywork._wiring import check_names, rekeyed, tensors_by_key
+from keywork._errors import ContractError, Finding, shape_of
+from keywork._keys import Key, as_key, as_keys, listed, renamed, renaming, unique
+from keywork._wiring import absence, check_names, complete, rekeyed, tensors_by_key
 from keywork.nets import twin_of
 from keywork.nn._contract import Contract
 
@@ -128,7 +128,7 @@ class TensorDictModuleBase(nn.Module):
     def run(self, *inputs: Any) -> tuple[Any, ...]:
         """From the tensors of ``in_keys`` to those of ``out_keys``: :meth:`compute`, less what was deselected."""
         try:
-            outputs = self.compute(*inputs)
+            outputs = complete(self.compute(*inputs), self._out_keys, self)
         except Exception as error:
             self._note(error, self.label, inputs)
             raise
@@ -168,8 +168,7 @@ class TensorDictModuleBase(nn.Module):
             if not absent:
                 return values
             leaves = list(td.keys(include_nested=True, leaves_only=True))
-            key, hint = absent[0], meant(absent[0], leaves)
-            raise MissingKeyError.of(self._reader_of(key), key, listed(leaves), hint) from None
+            raise absence(self, self._reader_of(absent[0]), absent[0], leaves) from None
 
     def _reader_of(self, key: Key) -> str:
         return self.label
@@ -182,9 +181,9 @@ class TensorDictModuleBase(nn.Module):
         plain, key = type(out) is TensorDict, None
         try:
             for key, value in zip(self._out_keys if self._selected is None else self._stored, outputs, strict=True):
-                if plain and type(key) is str:
-                    # What set() does once it has found that the key is a plain string, at half its price.
-                    out._set_str(key, value, inplace=False, validated=False)
+                if plain:  # what set() does once it has looked at the key, at half its price
+                    store = out._set_str if type(key) is str else out._set_tuple
+                    store(key, value, inplace=False, validated=False)
                 else:
                     out.set(key, value)
         except Exception as error:
@@ -193,8 +192,10 @@ class TensorDictModuleBase(nn.Module):
         return out
 
     def _call_on_tensors(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        given = tensors_by_key(self.label, self._in_keys, self._optional, args, kwargs)
-        outputs = self.run(*[given.get(key) for key in self._in_keys])
+        if kwargs or not len(args) == len(self._in_keys) == len({*self._in_keys}) or type(None) in map(type, args):
+            given = tensors_by_key(self, args, kwargs)
+            args = [given.get(key) for key in self._in_keys]
+        outputs = self.run(*args)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def select_out_keys(self, *keys: Any) -> Self:

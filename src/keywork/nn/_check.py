@@ -7,7 +7,7 @@ from itertools import product
 from typing import NamedTuple
 
 from keywork._errors import Finding
-from keywork._keys import Key, is_parent, leaf, listed, misspelling
+from keywork._keys import Key, is_parent, leaf, listed, misspelling, next_key
 from keywork.nn._contract import Contract
 
 
@@ -71,6 +71,8 @@ def _double_writes(steps: Sequence[Step]) -> list[Finding]:
                 problem = f"{first.label} and {step.label} both write {key!r}, and nothing reads it between."
                 writes = f"{listed(first.contract.writes)} by the first, {listed(step.contract.writes)} by the second"
                 fix = f"the first is lost: give one another key, such as '{leaf(key)}_2', or '_' to drop it."
+                if any(key == next_key(state) for state in step.contract.carries):
+                    fix = f"two modules share one state: give one another in its in_keys, such as '{leaf(key)}_2'."
                 findings.append(Finding("double-write", problem, writes, fix))
             pending[key] = step
     return findings

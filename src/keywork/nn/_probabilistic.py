@@ -108,11 +108,10 @@ class ProbabilisticTensorDictSequential(TensorDictSequential):
 
     def dist_of(self, *inputs: Any) -> Distribution:
         """The distribution, from the tensors of ``in_keys``: a pure function of tensors, as ``compute``."""
-        *before, head = self._children.values()
         if self.opaque:
             return self.get_dist(self._held(inputs))
-        values = self._program.run(before, inputs)
-        return cast(Distribution, head.dist_of(*[values[slot] for slot in self._program.steps[-1][0]]))
+        values = self._program.run(inputs, self._program.last[0])
+        return cast(Distribution, self[-1].dist_of(*[values[slot] for slot in self._program.last[1]]))
 
     def get_dist(self, tensordict: Any) -> Distribution:
         """The distribution that follows from what a TensorDict holds; the TensorDict is left alone."""

@@ -6,67 +6,72 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import permutations
-from typing import Any, Self, cast
+from typing import Any, Self, TypeAlias, cast
 
 from tensordict import TensorDict
 from torch import nn
 
 from keywork._errors import ContractError, Finding, describe
 from keywork._keys import Key, as_keys, is_parent, listed, renamed
-from keywork._wiring import subsequence
+from keywork._wiring import complete, subsequence
 from keywork.nets import twin_of
 from keywork.nn._base import Inplace, TensorDictModuleBase
 from keywork.nn._check import Step, check_chain
 from keywork.nn._contract import Contract
 from keywork.nn._foreign import Foreign, renamed_step, strange
 
+_HOOKS = ("forward", "forward_pre", "backward", "backward_pre")  # torch's dicts of hooks: empty ones, as a rule
+Place: TypeAlias = tuple[dict[str, Any], str, tuple[int, ...]]  # what holds a step, its name there, and what it reads
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Where each step finds its inputs and leaves its outputs.
+    """Where each step finds its inputs: the slots of the whole's come first, then what each step returns, in order.
 
     Attributes:
-        names: what the steps are called.
-        slots: the slot of every key; those of the inputs of the whole come first.
-        steps: for each step the slots that it reads, those that it writes, and whether both are just one.
+        slots: for every key the slot where it is in the end.
+        steps: a step's number of outputs, and it and the sequentials around it: steps of these are among the whole's.
+        last: how many steps come before the whole's last one, and the slots that this reads.
         grouped: whether one key lies inside another, so that they are not separate slots.
     """
 
-    names: tuple[str, ...]
     slots: dict[Key, int]
-    steps: tuple[tuple[tuple[int, ...], tuple[int, ...], bool], ...]
+    steps: tuple[tuple[int, tuple[Place, ...]], ...]
+    last: tuple[int, tuple[int, ...]]
     grouped: bool
 
     @classmethod
-    def of(cls, steps: Mapping[str, TensorDictModuleBase], inputs: Sequence[Key]) -> Program:
+    def of(cls, steps: dict[str, Any], inputs: Sequence[Key]) -> Program:
         """Resolve the keys of the named ``steps``, once."""
-        slots = {key: slot for slot, key in enumerate(inputs)}
-        resolved = []
-        for step in steps.values():
-            kept = step.out_keys
-            reads = tuple(slots.setdefault(key, len(slots)) for key in step.in_keys)
-            # An output that is computed and not kept goes to the last slot, which nobody reads.
-            writes = tuple(slots.setdefault(key, len(slots)) if key in kept else -1 for key in step._out_keys)
-            resolved.append((reads, writes, len(reads) == 1 == len(writes)))
-        grouped = any(is_parent(a, b) for a, b in permutations(slots, 2))
-        return cls(tuple(steps), slots, tuple(resolved), grouped)
+        flat: list[tuple[int, tuple[Place, ...]]] = []
+        slots, free, last = {key: slot for slot, key in enumerate(inputs)}, len(inputs), (0, tuple[int, ...]())
+        for name, step in steps.items():
+            inner = step._program if type(step).compute is TensorDictSequential.compute and not step._opaque else None
+            reads = tuple([slots.setdefault(key, -1) for key in step.in_keys])
+            parts = inner.steps if inner else [(len(step._out_keys), ())]
+            ends = inner.slots if inner else {key: len(reads) + i for i, key in enumerate(step._out_keys)}
+            there = [*reads, *range(free, free := free + sum([count for count, _ in parts]))]
+            last, place = (len(flat), reads), (steps, name, reads)
+            for count, places in parts:
+                moved = [(held, own, tuple([there[slot] for slot in read])) for held, own, read in places]
+                flat.append((count, (*moved, place)))
+            slots.update({key: there[ends[key]] for key in step.out_keys})  # what is not kept nobody reads
+        return cls(slots, tuple(flat), last, any(is_parent(a, b) for a, b in permutations(slots, 2)))
 
-    def run(self, steps: Iterable[Any], inputs: Sequence[Any]) -> list[Any]:
+    def run(self, inputs: Sequence[Any], stop: int | None = None) -> list[Any]:
         """Run the steps (all, or only the first ones) on the inputs and return the slots."""
-        values: list[Any] = [None] * (len(self.slots) + 1)
-        values[: len(inputs)] = inputs
-        number = 0
+        values, places = [*inputs], tuple[Place, ...]()
         try:
-            for step, (reads, writes, alone) in zip(steps, self.steps, strict=False):
-                if alone:  # the common case, at half the price
-                    (values[writes[0]],) = step.compute(values[reads[0]])
-                else:
-                    outputs = step.compute(*[values[slot] for slot in reads])
-                    for slot, output in zip(writes, outputs, strict=True):
-                        values[slot] = output
-                number += 1
+            for count, places in self.steps[:stop]:
+                held, name, reads = places[0]
+                inputs = (values[reads[0]],) if len(reads) == 1 else [values[slot] for slot in reads]
+                outputs = held[name].compute(*inputs)
+                if type(outputs) is not tuple or len(outputs) != count:
+                    complete(outputs, range(count), held[name])
+                values += outputs
         except Exception as error:
-            step._note(error, _place(self.names[number], step), [values[slot] for slot in self.steps[number][0]])
+            for held, name, reads in places:
+                held[name]._note(error, _place(name, held[name]), [values[slot] for slot in reads])
             raise
         return values
 
@@ -118,7 +123,8 @@ class TensorDictSequential(TensorDictModuleBase):
         self._program = Program.of(self._children, self._in_keys)
         self._out_slots = tuple(self._program.slots[key] for key in self._out_keys)
         self._opaque = super().opaque or self._program.grouped or any(step.opaque for step in self)
-        self._hooks = [hooks for step in self for hooks in _hooks_of(step)]
+        own = [getattr(step, f"_{kind}_hooks") for step in self for kind in _HOOKS]
+        self._hooks = [*own, *[hooks for step in self for hooks in getattr(step, "_hooks", ())]]
 
     def _declare(self, in_keys: tuple[Key, ...], out_keys: tuple[Key, ...]) -> None:
         if "_program" in self.__dict__:
@@ -143,12 +149,11 @@ class TensorDictSequential(TensorDictModuleBase):
         if self.opaque:
             td = self._stepwise(self._held(inputs))
             return tuple(td[key] for key in self._out_keys)
-        values = self._program.run(self._children.values(), inputs)
+        values = self._program.run(inputs)
         return tuple([values[slot] for slot in self._out_slots])
 
     def _held(self, inputs: Sequence[Any]) -> TensorDict:
-        given = zip(self._in_keys, inputs, strict=True)
-        return TensorDict({key: value for key, value in given if value is not None})
+        return TensorDict({key: x for key, x in zip(self._in_keys, inputs, strict=True) if x is not None})
 
     def _outputs(self, td: Any) -> Sequence[Any]:
         inputs = self.read(td)
@@ -233,9 +238,3 @@ class TensorDictSequential(TensorDictModuleBase):
 def _place(name: str, step: TensorDictModuleBase) -> str:
     network = step if isinstance(step, TensorDictSequential) else getattr(step, "module", step)
     return f"step {name} ({describe(network)})"
-
-
-def _hooks_of(step: TensorDictModuleBase) -> list[Any]:
-    """The dicts in which torch keeps a step's hooks, and those of the steps in it: empty ones, as a rule."""
-    own = [step._forward_hooks, step._forward_pre_hooks, step._backward_hooks, step._backward_pre_hooks]
-    return [*own, *step._hooks] if isinstance(step, TensorDictSequential) else own

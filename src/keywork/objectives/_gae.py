@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from keywork._errors import ContractError, Finding
+from keywork._errors import ContractError, Finding, SpecError, refusal
 from keywork._keys import ADVANTAGE, DONE, REWARD, STATE_VALUE, TERMINATED, VALUE_TARGET, Key, listed, next_key
 from keywork._wiring import without_keys
 from keywork.functional import generalized_advantage, normalize
 from keywork.nn import TensorDictModuleBase, set_recurrent_mode
+from keywork.objectives._numbers import require_fraction
 
 
 class GAE(TensorDictModuleBase):
@@ -29,7 +31,12 @@ class GAE(TensorDictModuleBase):
         value_network: the critic, a key module that writes ``"state_value"``.
         average_gae: standardise the advantages over the batch.
 
-    Shapes: a batch ``[*B, T]`` whose rewards, flags and values have a trailing one.
+    Shapes: a batch ``[*B, T]`` whose rewards, flags and values have a trailing one. A flat batch ``[N]`` is refused:
+    rows that lie one after the other would be taken for one.
+
+    Raises:
+        ContractError: the critic has no keys, or writes no value.
+        UsageError: gamma or lmbda is not between 0 and 1.
 
     >>> from tensordict import TensorDict
     >>> from keywork.modules import ValueOperator
@@ -41,6 +48,8 @@ class GAE(TensorDictModuleBase):
     def __init__(
         self, gamma: float, lmbda: float, value_network: TensorDictModuleBase, *, average_gae: bool = False
     ) -> None:
+        require_fraction(type(self).__name__, "gamma", gamma)
+        require_fraction(type(self).__name__, "lmbda", lmbda)
         if strange := without_keys("its critic", value_network):
             raise ContractError(type(self).__name__, strange)
         if STATE_VALUE not in value_network.out_keys:
@@ -61,6 +70,8 @@ class GAE(TensorDictModuleBase):
         """Values of both ends of every step, then the recursion."""
         held = dict(zip(self._critics, inputs, strict=True))
         reward_t, done_t, terminated_t = inputs[-3:]
+        if reward_t.ndim == 2 and reward_t.shape[1] == 1:
+            raise self._no_rows(reward_t)
         with set_recurrent_mode(True):
             outputs = self.value_network.run(*inputs[: len(self._observed)])
         with set_recurrent_mode(False):
@@ -78,6 +89,16 @@ class GAE(TensorDictModuleBase):
                 yield outputs[self._after[key]]
             else:
                 yield torch.zeros_like(held[key]) if key in self._flags else held[next_key(key)]
+
+    def _no_rows(self, reward: Tensor) -> SpecError:
+        return refusal(
+            SpecError,
+            f"{self.label} cannot run: single steps in one dimension are no rows of consecutive steps.",
+            where="the batch size",
+            expected="a batch [*B, T] of rows, whose last dimension is time",
+            got=f"a batch {list(reward.shape[:1])}",
+            fix="estimate before the batch is flattened; or, if this is one row, batch.unsqueeze(0)",
+        )
 
 
 def _no_value(network: TensorDictModuleBase) -> Finding:

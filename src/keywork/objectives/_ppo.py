@@ -14,6 +14,7 @@ from keywork._wiring import without_keys
 from keywork.distributions import score
 from keywork.functional import approximate_kl, clip_fraction, clipped_surrogate, normalize, value_loss
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase, set_recurrent_mode
+from keywork.objectives._numbers import require_positive
 
 
 class ClipPPOLoss(TensorDictModuleBase):
@@ -41,6 +42,7 @@ class ClipPPOLoss(TensorDictModuleBase):
     Raises:
         ContractError: the actor has no distribution or does not write its log-probability; or the critic writes no
             value, reads the action, or has a state of its own under the key of the actor's.
+        UsageError: clip_epsilon or clip_value is not above zero.
 
     >>> from torch import nn
     >>> from keywork.distributions import Categorical
@@ -64,6 +66,9 @@ class ClipPPOLoss(TensorDictModuleBase):
         loss_critic_type: Literal["l2", "smooth_l1"] = "l2",
         clip_value: float | None = None,
     ) -> None:
+        require_positive(type(self).__name__, "clip_epsilon", clip_epsilon)
+        if clip_value is not None:
+            require_positive(type(self).__name__, "clip_value", clip_value)
         findings = _findings(actor, critic)
         if findings:
             raise ContractError(type(self).__name__, findings)

@@ -10,7 +10,7 @@ import numpy as np
 
 from keywork._errors import UsageError
 from keywork.collectors import Collector
-from keywork.envs import EpisodeStats, GymEnv
+from keywork.envs import Env, EpisodeStats
 from keywork.nn import ExplorationType, TensorDictModuleBase
 
 
@@ -42,7 +42,7 @@ class Evaluation:
 
 def evaluate(
     policy: TensorDictModuleBase,
-    env: GymEnv,
+    env: Env,
     *,
     episodes: int = 100,
     seed: int | None = None,
@@ -62,6 +62,7 @@ def evaluate(
     Raises:
         UsageError: the number of episodes cannot be.
 
+    >>> from keywork.envs import GymEnv
     >>> from keywork.train import PPO
     >>> with GymEnv("CartPole-v1", num_envs=2) as env:
     ...     len(evaluate(PPO(env).policy, env, episodes=4, seed=0).returns)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from keywork.distributions import IndependentNormal
-from keywork.envs import GymEnv
+from keywork.envs import Env
 from keywork.modules import NetworkConfig, ProbabilisticActor, ValueOperator
 from keywork.specs import Bounded, Composite
 
 
-def stochastic_actor(env: GymEnv, num_cells: Sequence[int]) -> ProbabilisticActor:
+def stochastic_actor(env: Env, num_cells: Sequence[int]) -> ProbabilisticActor:
     """A policy for an environment's actions, whatever they are.
 
     Numbers are normal, with a learned spread that is the same in every state, also where the environment has bounds,
@@ -29,6 +29,6 @@ def stochastic_actor(env: GymEnv, num_cells: Sequence[int]) -> ProbabilisticActo
     )
 
 
-def state_critic(env: GymEnv, num_cells: Sequence[int]) -> ValueOperator:
+def state_critic(env: Env, num_cells: Sequence[int]) -> ValueOperator:
     """A critic of an environment's states."""
     return ValueOperator.from_spec(env.observation_spec, config=NetworkConfig(num_cells=tuple(num_cells)))

@@ -12,7 +12,7 @@ from torch import Tensor
 from keywork._errors import UsageError
 from keywork._keys import STATE_VALUE, VALUE_TARGET, leaf
 from keywork.collectors import Collector
-from keywork.envs import GymEnv
+from keywork.envs import Env
 from keywork.flow import Flow, Part
 from keywork.functional import explained_variance
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
@@ -73,6 +73,7 @@ class PPO:
         ContractError: the parts do not fit together.
         UsageError: a setting cannot be.
 
+    >>> from keywork.envs import GymEnv
     >>> with GymEnv("CartPole-v1", num_envs=2, seed=0) as env:
     ...     ppo = PPO(env, PPOConfig(num_steps=8, num_epochs=1))
     ...     metrics = ppo.update(ppo.collector.collect(), progress=0.0)
@@ -84,7 +85,7 @@ class PPO:
 
     def __init__(
         self,
-        env: GymEnv,
+        env: Env,
         config: PPOConfig = PPOConfig(),
         *,
         actor: ProbabilisticTensorDictSequential | None = None,

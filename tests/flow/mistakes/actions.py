@@ -300,3 +300,8 @@ def three_choices_where_there_are_two(env):
     """The policy makes three choices, the environment takes two [multi-head, discrete]"""
     policy = _choice(9, MultiCategorical, distribution_kwargs={"nvec": [3, 3, 3]})
     return Flow(env(4, MultiDiscrete([3, 4])), policy)
+
+
+def choices_in_another_order(env):
+    """The policy has choices among 4 and 3, the environment among 3 and 4 [multi-head, discrete]"""
+    return Flow(env(4, MultiDiscrete([3, 4])), QValueActor(nn.Linear(4, 7), spec=specs.MultiDiscrete([4, 3])))

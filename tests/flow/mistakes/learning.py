@@ -9,6 +9,7 @@ from gymnasium.spaces import Box
 from torch import nn
 
 from keywork import specs
+from keywork.collectors import Collector
 from keywork.distributions import Categorical, NormalParamExtractor, TanhNormal
 from keywork.flow import Flow, Part
 from keywork.modules import Actor, ActorValueOperator, ProbabilisticActor, QValueActor, ValueOperator
@@ -215,3 +216,23 @@ def value_of_the_choice_misspelt(env):
     """A loss reads 'chosen_action_values', one s too many [feed-forward, discrete]"""
     actor = QValueActor(nn.Linear(4, 2), spec=specs.Categorical(2))
     return Flow(env(4, 2), actor, Part("DQN", "loss", ("chosen_action_values", ("next", "reward")), ("loss",)))
+
+
+def critic_without_keys(env):
+    """GAE is given a network without keys [feed-forward]"""
+    return GAE(0.99, 0.95, nn.Linear(4, 1))
+
+
+def actor_without_keys(env):
+    """PPO's loss is given an actor without keys [feed-forward]"""
+    return ClipPPOLoss(nn.Linear(4, 2), _critic())
+
+
+def policy_without_keys(env):
+    """A collector is given a policy without keys [feed-forward]"""
+    return Collector(env(4, 2), nn.Linear(4, 2), frames_per_batch=8)
+
+
+def environment_that_is_a_name(env):
+    """A collector is given the name of an environment [feed-forward, discrete]"""
+    return Collector("CartPole-v1", _actor(), frames_per_batch=8)

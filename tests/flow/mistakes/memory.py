@@ -108,7 +108,7 @@ def state_in_place_of_features(env):
     return Flow(env(4, 2), ProbabilisticActor([_gru(), head], ["logits"], distribution_class=Categorical))
 
 
-def _both_directions_in_time(env):
+def both_directions_in_time(env):
     """A memory in both directions is to act, where the future is not known [recurrent, discrete]"""
     gru = GRUModule(4, 16, in_key="observation", out_key="features", bidirectional=True)
     return Flow(env(4, 2), _policy(gru, 32))
@@ -128,3 +128,23 @@ def batch_of_a_broken_number_of_rows(env):
 def state_of_another_width(env):
     """A module says that its state has 3 numbers, and works on 4 [recurrent, discrete]"""
     return Flow(env(4, 2), _policy(_Trace(Composite({"trace": Unbounded(3)})), 4))
+
+
+def state_that_changes_its_shape(env):
+    """The state that is handed on has 3 numbers, the one that is taken 4 [recurrent, discrete]"""
+
+    class Shrinking(_Trace):
+        def compute(self, x, trace):
+            return x, trace[..., :3]
+
+    return Flow(env(4, 2), _policy(Shrinking(Composite({"trace": Unbounded(4)})), 4))
+
+
+def state_that_changes_its_type(env):
+    """The state that is handed on is of whole numbers, the one that is taken of floats [recurrent, discrete]"""
+
+    class Counting(_Trace):
+        def compute(self, x, trace):
+            return x, trace.long() + 1
+
+    return Flow(env(4, 2), _policy(Counting(Composite({"trace": Unbounded(4)})), 4))

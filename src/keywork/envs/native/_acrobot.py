@@ -20,7 +20,7 @@ _FASTEST = (4 * math.pi, 9 * math.pi)
 
 @final
 class Acrobot(NativeEnv):
-    """Acrobot-v1: swing the lower link's end one link's length above the pivot, by a torque τ = action - 1 at the elbow.
+    """Acrobot-v1: swing the lower end one link above the pivot, by a torque τ = action - 1 at the elbow.
 
     With masses, lengths and inertias of 1, centres of mass at c = 1/2, g = 9.8, angles θ (0 hangs down) and speeds ω:
 

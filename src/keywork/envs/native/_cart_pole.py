@@ -57,9 +57,9 @@ class CartPole(NativeEnv):
         push = (force + _MOMENT * spin.square() * sin) / _MASS
         spin_up = (_GRAVITY * sin - cos * push) / (_HALF_LENGTH * (4.0 / 3.0 - _POLE_MASS * cos.square() / _MASS))
         speed_up = push - _MOMENT * spin_up * cos / _MASS
-        following = (x + _TIME_STEP * v, v + _TIME_STEP * speed_up, angle + _TIME_STEP * spin, spin + _TIME_STEP * spin_up)
-        terminated = (following[0].abs() > _FARTHEST) | (following[2].abs() > _STEEPEST)
-        return Moved(torch.stack(following), torch.ones_like(x), terminated)
+        state = state + _TIME_STEP * torch.stack((v, speed_up, spin, spin_up))
+        terminated = (state[0].abs() > _FARTHEST) | (state[2].abs() > _STEEPEST)
+        return Moved(state, torch.ones_like(x), terminated)
 
     @staticmethod
     def observe(state: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import overload
 
@@ -29,8 +29,10 @@ class EndedEpisodes(Sequence[EpisodeStats]):
         self._check()
         done, returns, lengths = self._parts
         ended = done.nonzero().squeeze(-1)
-        numbers = (ended.tolist(), returns[ended].tolist(), lengths[ended].tolist())
-        return [EpisodeStats(*episode) for episode in zip(*numbers, strict=True)]
+        return list(map(EpisodeStats, ended.tolist(), returns[ended].tolist(), lengths[ended].tolist()))
+
+    def __iter__(self) -> Iterator[EpisodeStats]:
+        return iter(self._episodes)
 
     def __len__(self) -> int:
         return len(self._episodes)

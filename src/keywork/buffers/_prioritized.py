@@ -1,0 +1,140 @@
+"""Prioritised replay: rows with large errors come more often, and count for less each time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from keywork._errors import NonFiniteError, UsageError, refusal
+from keywork._keys import INDEX, PRIORITY_WEIGHT, Key
+from keywork.buffers._ring import Ring
+from keywork.buffers._sampler import Draw, Sampler
+from keywork.buffers._storage import Storage
+from keywork.buffers._sum_tree import SumTree
+
+_MOST = 1e100  # the sum of all weights stays a finite number
+
+
+@final
+class PrioritizedSampler(Sampler):
+    """P(i) = (pᵢ + ε)ᵅ / Σⱼ (pⱼ + ε)ᵅ,  wᵢ = (P(i) / minⱼ P(j))⁻ᵝ   (Schaul et al. 2016, arXiv 1511.05952).
+
+    A new row gets the largest priority that there has been, so that it is learnt from soon. Draws are independent of
+    one another. The largest weight of a batch is one (the minimum goes over the batch), so that weights only scale
+    steps down.
+
+    Every batch holds ``"index"`` [B], which rows they are, for ``update_priority``, and ``"priority_weight"`` [B, 1],
+    by which each row's loss is to be multiplied.
+
+    Args:
+        alpha: α in [0, 1], how much priorities count; with 0 all rows are alike.
+        beta: β in [0, 1], how much of that the weights undo. It may be set at any time: it usually goes to 1.
+        eps: ε > 0, what keeps rows of priority zero from never coming again.
+
+    Raises:
+        UsageError: a number is out of range.
+
+    >>> from keywork.buffers import ReplayBuffer
+    >>> from tensordict import TensorDict
+    >>> buffer = ReplayBuffer(100, sampler=PrioritizedSampler(alpha=1.0), seed=0)
+    >>> buffer.extend(TensorDict(reward=torch.zeros(4, 1), batch_size=[4]))
+    >>> buffer.update_priority(torch.arange(4), torch.tensor([0.0, 0.0, 1.0, 3.0]))
+    >>> buffer.sample(1000)["index"].unique().tolist()
+    [2, 3]
+    """
+
+    writes: tuple[Key, ...] = (INDEX, PRIORITY_WEIGHT)
+
+    def __init__(self, *, alpha: float = 0.6, beta: float = 0.4, eps: float = 1e-8) -> None:
+        for name, value, low, high in (("alpha", alpha, 0.0, 1.0), ("beta", beta, 0.0, 1.0), ("eps", eps, 1e-12, 1.0)):
+            if not low <= value <= high:
+                raise refusal(
+                    UsageError,
+                    f"PrioritizedSampler cannot be built: {name} is out of range.",
+                    where=name,
+                    expected=f"a number from {low:g} to {high:g}",
+                    got=repr(value),
+                    fix=f"{name}={min(max(value, low), high):g}" if value == value else f"{name}=...",
+                )
+        self.alpha, self.beta, self.eps = alpha, beta, eps
+        self._largest = 1.0
+
+    def begin(self, ring: Ring, storage: Storage) -> None:
+        super().begin(ring, storage)
+        self._tree = SumTree(ring.steps * ring.num_envs)  # there is one as soon as there is a ring
+
+    def added(self, pieces: Sequence[tuple[int, int, int]]) -> None:
+        """New rows get the largest priority."""
+        weight, num_envs = (self._largest + self.eps) ** self.alpha, self.ring.num_envs
+        for start, stop, _ in pieces:
+            self._tree.fill(start * num_envs, stop * num_envs, weight)
+
+    def draw(self, size: int, generator: torch.Generator) -> Draw:
+        tree = self._tree
+        index = tree.find(torch.rand(size, generator=generator, dtype=torch.float64))
+        mass = tree.weights.index_select(0, index)
+        weight = (mass / mass.min()).pow_(-self.beta).float()
+        return Draw(index, {INDEX: index, PRIORITY_WEIGHT: weight.unsqueeze(-1)})
+
+    def update_priority(self, index: Tensor, priority: Tensor) -> None:
+        """Set the priorities of rows, usually the absolute errors of the batch that was just learnt from.
+
+        Args:
+            index: ``batch["index"]``, [B].
+            priority: one finite number >= 0 each, [B] or [B, 1].
+
+        Raises:
+            NonFiniteError: a priority is no finite number.
+            UsageError: a priority is negative or above 1e100; there is another number of them than of rows; or the
+                buffer holds no such row.
+        """
+        index = index.detach().to("cpu").reshape(-1)
+        priority = priority.detach().to("cpu", torch.float64).reshape(-1)
+        self._check(index, priority)
+        self._largest = max(self._largest, float(priority.max())) if priority.numel() else self._largest
+        self._tree.set(index, (priority + self.eps).pow_(self.alpha))
+
+    def _check(self, index: Tensor, priority: Tensor) -> None:
+        if index.dtype != torch.int64 or index.shape != priority.shape:
+            raise UsageError(
+                f"update_priority got {priority.numel()} priorities for {index.numel()} rows of {index.dtype}: type "
+                'update_priority(batch["index"], error.abs()), one number for each row of the batch.'
+            )
+        if not index.numel():
+            return
+        (low, high), rows = _range(index), self.ring.rows
+        if low < 0 or high >= rows:
+            raise UsageError(
+                f"update_priority got the index {low if low < 0 else high}, and the buffer holds the rows 0 to "
+                f'{rows - 1}: type update_priority(batch["index"], ...) with a batch of this buffer.'
+            )
+        low, high = _range(priority)
+        if not (low >= 0 and high <= _MOST):  # of NaN neither is true
+            bad = int((~((priority >= 0) & (priority <= _MOST))).nonzero()[0])
+            value = float(priority[bad])
+            kind: type[NonFiniteError | UsageError] = UsageError if abs(value) < torch.inf else NonFiniteError
+            raise refusal(
+                kind,
+                "update_priority cannot store a priority: it would ruin all later draws.",
+                where=f"priority[{bad}], of row {int(index[bad])}",
+                expected="a finite number from 0 to 1e+100",
+                got=repr(value),
+                fix="error.abs()" if value < 0 else "find out why the loss is not finite before it is learnt from",
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The weights of all rows, the largest priority so far, and β."""
+        return {"weights": self._tree.weights[: self.ring.rows].clone(), "largest": self._largest, "beta": self.beta}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        weights = state["weights"]
+        self._tree.set(torch.arange(weights.numel()), weights)
+        self._largest, self.beta = float(state["largest"]), float(state["beta"])
+
+
+def _range(values: Tensor) -> tuple[Any, Any]:
+    low, high = values.aminmax()
+    return low.item(), high.item()

@@ -1,0 +1,272 @@
+"""The replay buffer: experience in, batches out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import torch
+from tensordict import TensorDict
+
+from keywork._errors import SpecError, UsageError, refusal
+from keywork._keys import Key, as_keys, listed
+from keywork.buffers._layout import Layout, fields_of
+from keywork.buffers._reader import Reader, kept
+from keywork.buffers._ring import Ring
+from keywork.buffers._sampler import RandomSampler, Sampler
+from keywork.buffers._storage import Storage
+from keywork.specs import Composite
+
+
+class ReplayBuffer:
+    """The last ``capacity`` steps of experience, from which a sampler draws batches.
+
+    Memory is allocated once, with the first :meth:`extend` (or :meth:`allocate`): a row for each step, with all its
+    entries side by side. The new overwrites the oldest. A sampled batch has memory of its own, but its entries are
+    columns of the same rows: call ``contiguous()`` on one before ``view()``.
+
+    Args:
+        capacity: how many steps are kept, of all environments together; rounded down to a multiple of their number.
+        sampler: what draws; by default every step with the same probability.
+        batch_size: how many steps (or slices) :meth:`sample` draws if it is not told.
+        keys: what is kept of a batch, such as ``["observation", "action", "next"]`` (a group with all that is in it);
+            None for everything.
+        seed: of the buffer's own generator, from which all its draws come; None for an arbitrary one.
+        device: where the steps are kept, and the batches come from.
+
+    Raises:
+        UsageError: a number is out of range.
+
+    >>> buffer = ReplayBuffer(1_000, batch_size=32, keys=["observation", "next"], seed=0)
+    >>> buffer.extend(TensorDict({"observation": torch.randn(8, 3), ("next", "reward"): torch.ones(8, 1)}, [8]))
+    >>> buffer
+    ReplayBuffer(8 of 1000 steps, 16,000 bytes, RandomSampler)
+    >>> buffer.sample()["next", "reward"].shape
+    torch.Size([32, 1])
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        sampler: Sampler | None = None,
+        batch_size: int | None = None,
+        keys: Sequence[Any] | None = None,
+        seed: int | None = None,
+        device: Any = None,
+    ) -> None:
+        for name, value in (("capacity", capacity), ("batch_size", 1 if batch_size is None else batch_size)):
+            _check_count(name, value)
+        self.capacity, self.batch_size = capacity, batch_size
+        self.sampler = RandomSampler() if sampler is None else sampler
+        self.device = torch.device("cpu" if device is None else device)
+        self._keys = None if keys is None else as_keys(list(keys))
+        self._generator = torch.Generator()
+        if seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(seed)
+        self._storage: Storage | None = None
+
+    def extend(self, td: Any) -> None:
+        """Store a batch: one step after the other of one stream ``[T]``, or of several ``[num_envs, T]``.
+
+        Nothing of it is stored if it is refused.
+
+        Raises:
+            MissingKeyError: an entry is not there.
+            SpecError: an entry was not there in the first batch, has another shape or dtype than in it, or the number
+                of streams is another one.
+            UsageError: the first batch is what there is not enough memory for.
+        """
+        if self._storage is None:
+            self._allocate_for(td)
+        storage, batch_size = self.storage, td.batch_size
+        if batch_size[:-1] != storage.lead[1:] or not batch_size:
+            self._refuse_batch_size(batch_size)
+        values = self._reader.read(td)
+        pieces = self._ring.advance(batch_size[-1])
+        storage.write(values, batch_size, pieces)
+        self.sampler.added(pieces)
+
+    def sample(self, batch_size: int | None = None) -> TensorDict:
+        """Draw a batch ``[B]`` (of slices: ``[B, T]``).
+
+        Raises:
+            UsageError: the buffer is empty; no batch size is known; or the sampler cannot draw so many.
+        """
+        size = self.batch_size if batch_size is None else batch_size
+        if size is None:
+            raise UsageError(
+                "ReplayBuffer.sample needs a batch size: type sample(256), or ReplayBuffer(batch_size=256)."
+            )
+        _check_count("batch_size", size)
+        if not len(self):
+            raise UsageError("ReplayBuffer.sample has nothing to draw from: extend(td) the buffer first.")
+        rows, entries = self.sampler.draw(size, self._generator)
+        return self.storage.read(rows, entries)
+
+    def update_priority(self, index: Any, priority: Any) -> None:
+        """Say how much rows matter: ``batch["index"]``, and one number >= 0 each, such as the absolute error.
+
+        Raises:
+            NonFiniteError: a priority is no finite number.
+            UsageError: a priority is negative, an index is not of this buffer, or its sampler has no priorities.
+        """
+        self.sampler.update_priority(index, priority)
+
+    def allocate(self, specs: Composite, num_envs: int | None = None) -> None:
+        """Allocate the memory now, for entries as specs describe them.
+
+        Args:
+            specs: of the entries.
+            num_envs: the number of streams, for batches ``[num_envs, T]``; None for batches ``[T]``.
+
+        Raises:
+            UsageError: there is not enough memory, or it is allocated already.
+
+        >>> from keywork.specs import Unbounded
+        >>> buffer = ReplayBuffer(1_000)
+        >>> buffer.allocate(Composite({"observation": Unbounded((3,))}), num_envs=4)
+        >>> buffer.nbytes, len(buffer)
+        (16000, 0)
+        """
+        if self._storage is not None:
+            raise UsageError("ReplayBuffer is allocated already: call allocate(specs) before the first extend(td).")
+        example = specs.zero([1] if num_envs is None else [num_envs, 1])
+        self._allocate(example, kept(example, self._keys), num_envs)
+
+    def __len__(self) -> int:
+        return 0 if self._storage is None else self._ring.rows
+
+    def __repr__(self) -> str:
+        size = "nothing allocated" if self._storage is None else f"{self.nbytes:,} bytes"
+        return f"ReplayBuffer({len(self)} of {self.capacity} steps, {size}, {type(self.sampler).__name__})"
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the allocated rows; 0 before they are."""
+        return 0 if self._storage is None else self._storage.nbytes
+
+    @property
+    def keeps(self) -> tuple[Key, ...] | None:
+        """The keys that are still there after the buffer, as ``flow.Part(keeps=...)`` takes them; None if unknown yet.
+
+        What is chosen with ``keys`` is known from the beginning; otherwise it is what the first batch holds.
+        """
+        if self._keys is not None or self._storage is None:
+            return self._keys
+        return self._storage.layout.keys
+
+    @property
+    def writes(self) -> tuple[Key, ...]:
+        """The keys that a batch holds besides those that were stored, as ``flow.Part(writes=...)`` takes them."""
+        return self.sampler.writes
+
+    @property
+    def storage(self) -> Storage:
+        """The rows.
+
+        Raises:
+            UsageError: they are not allocated yet.
+        """
+        if self._storage is None:
+            raise UsageError("ReplayBuffer is empty: extend(td) it first, or allocate(specs).")
+        return self._storage
+
+    def state_dict(self) -> dict[str, Any]:
+        """All steps, where the next one goes, the sampler's and the generator's state: tensors and plain numbers.
+
+        The steps are copied: there have to be as many bytes free as they take.
+        """
+        state: dict[str, Any] = {"capacity": self.capacity, "generator": self._generator.get_state()}
+        if self._storage is not None:
+            storage, ring = self._storage, self._ring
+            steps = TensorDict(dict(zip(storage.layout.keys, storage.entries, strict=True)), storage.lead)
+            state["steps"] = steps[: ring.filled].clone().to_dict()
+            state["filled"], state["head"] = ring.filled, ring.head
+            state["num_envs"] = ring.num_envs if len(storage.lead) == 2 else 0
+            state["sampler"] = self.sampler.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where another buffer was: what is drawn from now on is what that one would have drawn.
+
+        Raises:
+            UsageError: the other buffer had another capacity or another kind of sampler, or this one holds steps.
+            MissingKeyError: the steps lack what this buffer keeps.
+        """
+        if len(self) or state["capacity"] != self.capacity:
+            raise refusal(
+                UsageError,
+                "ReplayBuffer.load_state_dict cannot go on from this state.",
+                where="capacity" if not len(self) else "the buffer",
+                expected=f"an empty ReplayBuffer({state['capacity']})",
+                got=repr(self),
+                fix=f"ReplayBuffer({state['capacity']}, ...) with the arguments of the one that was saved",
+            )
+        if "steps" in state:
+            num_envs = state["num_envs"]
+            steps = TensorDict(state["steps"], [state["filled"], *[num_envs] * (num_envs > 0)])
+            self._restore(steps, state["head"], num_envs or None)
+            _check_sampler(self.sampler, state["sampler"])
+            self.sampler.load_state_dict(state["sampler"])
+        self._generator.set_state(state["generator"])
+
+    def _restore(self, steps: TensorDict, head: int, num_envs: int | None) -> None:
+        if self._storage is None:
+            self._allocate(steps, kept(steps, self._keys), num_envs)
+        ring, filled = self._ring, steps.batch_size[0]
+        stream = steps if num_envs is None else steps.permute(1, 0)
+        self.storage.write(self._reader.read(stream), stream.batch_size, [(0, filled, 0)])
+        ring.head, ring.filled = head, filled
+
+    def _allocate_for(self, td: Any) -> None:
+        if len(td.batch_size) not in (1, 2):
+            self._refuse_batch_size(td.batch_size)
+        self._allocate(td, kept(td, self._keys), td.batch_size[0] if len(td.batch_size) == 2 else None)
+
+    def _refuse_batch_size(self, batch_size: Sequence[int]) -> NoReturn:
+        known = "" if self._storage is None else "".join(f"{n}, " for n in self._storage.lead[1:]) + "T"
+        raise refusal(
+            SpecError,
+            "ReplayBuffer.extend cannot tell the streams of this batch apart.",
+            where="td.batch_size",
+            expected=f"[{known}], as before" if known else "[num_envs, T], or [T] for the steps of one stream",
+            got=str([*batch_size]),
+            fix="extend(td) with batches of a collector, one ReplayBuffer for each number of environments",
+        )
+
+    def _allocate(self, example: Any, keys: Sequence[Key], num_envs: int | None) -> None:
+        """Allocate rows for entries like those of an example, in ``num_envs`` streams (None for batches ``[T]``)."""
+        fields = fields_of(example, keys)
+        streams = 1 if num_envs is None else num_envs
+        if not fields or self.capacity < streams:
+            raise refusal(
+                UsageError,
+                "ReplayBuffer cannot be allocated: "
+                + ("there is no entry to store." if not fields else "it is too small for one step of each stream."),
+                where="the first batch",
+                expected=f"one entry or more, and at most capacity={self.capacity} streams",
+                got=f"{listed(keys)} in {streams} streams",
+                fix="keys=[...] that the batch holds" if not fields else f"capacity={streams} or more",
+            )
+        ring = Ring(self.capacity // streams, streams)
+        lead = (ring.steps,) if num_envs is None else (ring.steps, streams)
+        storage = Storage(Layout(fields), lead, self.device)
+        self.sampler.begin(ring, storage)
+        self._ring, self._reader, self._storage = ring, Reader(storage.layout, self._keys), storage
+
+
+def _check_count(name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UsageError(f"ReplayBuffer got {name}={value!r}: give a whole number of at least 1, such as {name}=256.")
+
+
+def _check_sampler(sampler: Sampler, state: dict[str, Any]) -> None:
+    known = sampler.state_dict().keys()
+    if state.keys() != known:
+        raise UsageError(
+            f"{type(sampler).__name__} cannot go on from a sampler's state of {listed(state)}, its own is of "
+            f"{listed(known)}: give ReplayBuffer the kind of sampler that was saved."
+        )

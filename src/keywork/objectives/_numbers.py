@@ -1,0 +1,30 @@
+"""The numbers of losses and estimators, looked at when these are built."""
+
+from __future__ import annotations
+
+from keywork._errors import UsageError, refusal
+
+
+def require_fraction(owner: str, name: str, number: float) -> None:
+    """Refuse a number that is not in [0, 1]; NaN is not.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not 0.0 <= number <= 1.0:
+        raise _out_of_range(owner, name, number, "a number from 0 to 1", f"{name}=0.99")
+
+
+def require_positive(owner: str, name: str, number: float) -> None:
+    """Refuse a number that is not above zero; NaN is not.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not number > 0.0:
+        raise _out_of_range(owner, name, number, "a number above zero", f"{name}=0.2")
+
+
+def _out_of_range(owner: str, name: str, number: float, expected: str, fix: str) -> UsageError:
+    what = f"{owner} cannot be built: {name} is out of range."
+    return refusal(UsageError, what, where=name, expected=expected, got=repr(number), fix=fix)

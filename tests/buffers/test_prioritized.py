@@ -1,0 +1,111 @@
+"""Prioritised draws: their frequencies, their weights, and what is refused."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from keywork._errors import NonFiniteError, UsageError
+from keywork.buffers import PrioritizedSampler, ReplayBuffer
+
+
+def buffer_of(count: int, capacity: int = 100, **options: float) -> ReplayBuffer:
+    buffer = ReplayBuffer(capacity, sampler=PrioritizedSampler(**options), seed=0)
+    buffer.extend(TensorDict(number=torch.arange(count), batch_size=[count]))
+    return buffer
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("count", [20, 9000])  # the latter has a tree of two levels
+def test_frequencies_are_the_probabilities(alpha: float, count: int) -> None:
+    buffer = buffer_of(count, capacity=10_000, alpha=alpha)
+    priority = torch.linspace(0.1, 5.0, count, dtype=torch.float64)[torch.randperm(count)]
+    buffer.update_priority(torch.arange(count), priority)
+    draws = 200_000
+    drawn = buffer.sample(draws)["number"]
+    bins = 20
+    observed = torch.bincount(drawn * bins // count, minlength=bins).double()
+    mass = (priority + 1e-8).pow(alpha)
+    expected = torch.stack([part.sum() for part in mass.tensor_split(bins)]) / mass.sum() * draws
+    chi_square = ((observed - expected) ** 2 / expected).sum()
+    # 19 degrees of freedom: 43.8 is exceeded once in 1,000 times; the seed is fixed.
+    assert chi_square < 43.8
+    # And it is a test that can fail: it tells these probabilities from equal ones.
+    if alpha:
+        assert ((observed - draws / bins) ** 2 / (draws / bins)).sum() > 43.8 or count > 20
+
+
+def test_weights_by_hand() -> None:
+    buffer = buffer_of(3, alpha=1.0, beta=0.5)
+    buffer.update_priority(torch.arange(3), torch.tensor([1.0, 4.0, 16.0]))
+    batch = buffer.sample(500)
+    # The rarest row weighs (1 / 1) ** -0.5 = 1, the others (4 / 1) ** -0.5 = 1/2 and (16 / 1) ** -0.5 = 1/4.
+    expected = torch.tensor([1.0, 0.5, 0.25])[batch["number"]].unsqueeze(-1)
+    torch.testing.assert_close(batch["priority_weight"], expected)
+    assert torch.equal(batch["index"], batch["number"])
+    assert batch["priority_weight"].shape == (500, 1)
+
+
+def test_weighted_means_are_those_of_equal_draws_when_beta_is_one() -> None:
+    buffer = buffer_of(10, alpha=1.0, beta=1.0)
+    buffer.update_priority(torch.arange(10), torch.arange(1.0, 11.0))
+    batch = buffer.sample(100_000)
+    weight = batch["priority_weight"].squeeze(-1)
+    mean = (weight * batch["number"]).sum() / weight.sum()
+    assert abs(float(mean) - 4.5) < 0.05  # a standard error is below 0.015
+
+
+def test_new_rows_get_the_largest_priority_so_far_and_old_ones_lose_theirs() -> None:
+    buffer = buffer_of(3, capacity=4, alpha=1.0)
+    buffer.update_priority(torch.tensor([0, 1, 2]), torch.tensor([0.0, 7.0, 0.0]))
+    buffer.update_priority(torch.tensor([1]), torch.tensor([0.0]))
+    buffer.extend(TensorDict(number=torch.tensor([3, 4]), batch_size=[2]))  # to the slots 3 and 0
+    weights = buffer.sampler._tree.weights[:4]  # type: ignore[attr-defined]
+    torch.testing.assert_close(weights, torch.tensor([7.0, 0.0, 0.0, 7.0], dtype=torch.float64), atol=1e-6, rtol=0.0)
+
+
+def test_priorities_may_have_the_trailing_dimension_of_values() -> None:
+    buffer = buffer_of(4, alpha=1.0)
+    buffer.update_priority(torch.arange(4), torch.tensor([[0.0], [0.0], [0.0], [1.0]]))
+    assert buffer.sample(100)["number"].unique().tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("priority", "kind", "text"),
+    [
+        (float("nan"), NonFiniteError, "got: nan"),
+        (float("inf"), NonFiniteError, "got: inf"),
+        (-1.0, UsageError, "got: -1.0\n  fix: error.abs()"),
+        (1e101, UsageError, "got: 1e+101"),
+    ],
+)
+def test_a_priority_that_would_ruin_the_draws_is_refused(priority: float, kind: type[Exception], text: str) -> None:
+    buffer = buffer_of(3)
+    before = buffer.state_dict()["sampler"]["weights"]
+    bad = torch.tensor([1.0, priority], dtype=torch.float64)
+    with pytest.raises(kind, match=re.escape(text)) as caught:
+        buffer.update_priority(torch.tensor([0, 2]), bad)
+    assert "where: priority[1], of row 2" in str(caught.value)
+    assert torch.equal(buffer.state_dict()["sampler"]["weights"], before)
+
+
+def test_rows_that_are_not_there_are_refused() -> None:
+    buffer = buffer_of(3)
+    for index in (-1, 3):
+        with pytest.raises(UsageError, match=f"got the index {index}, and the buffer holds the rows 0 to 2"):
+            buffer.update_priority(torch.tensor([0, index]), torch.ones(2))
+    with pytest.raises(UsageError, match="got 3 priorities for 2 rows"):
+        buffer.update_priority(torch.tensor([0, 1]), torch.ones(3))
+    with pytest.raises(UsageError, match=r"rows of torch\.float32"):
+        buffer.update_priority(torch.ones(2), torch.ones(2))
+    with pytest.raises(UsageError, match="PrioritizedSampler has no rows yet"):
+        ReplayBuffer(3, sampler=PrioritizedSampler()).update_priority(torch.tensor([0]), torch.ones(1))
+
+
+@pytest.mark.parametrize("options", [{"alpha": 1.5}, {"beta": -0.1}, {"eps": 0.0}, {"alpha": float("nan")}])
+def test_numbers_out_of_range_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=f"where: {next(iter(options))}"):
+        PrioritizedSampler(**options)
