@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import permutations
 from typing import Any, Protocol
 
 from keywork._errors import Finding, MissingKeyError, OutputError, describe, refusal, shape_of
@@ -84,6 +85,38 @@ def absence(module: Any, who: str, key: Key, there: Sequence[Key], place: str = 
     else:
         rest = f", or let another be read: renamed({{{key!r}: ...}})."
     return MissingKeyError.of(who, key, listed(there), meant(key, there), place, fix=bring + rest)
+
+
+def entries(module: Any, td: Any, keys: Sequence[Key]) -> list[Any]:
+    """What a TensorDict holds under ``keys``, which a key module reads besides its in_keys.
+
+    Raises:
+        MissingKeyError: one is absent.
+    """
+    values = [td.get(key, None) for key in keys]
+    for key, value in zip(keys, values, strict=True):
+        if value is None:
+            raise absence(module, module.label, key, list(td.keys(include_nested=True, leaves_only=True)))
+    return values
+
+
+def output_findings(out_keys: Sequence[Key], nested: bool) -> list[Finding]:
+    """Outputs that cannot all be stored: two of one key, or, unless that is ``nested`` on purpose, one inside another.
+
+    >>> [finding.problem for finding in output_findings(["b", ("b", "c")], nested=False)]
+    ["out_keys has ('b', 'c') inside 'b', which is a tensor of its own."]
+    """
+    twice = [key for key in unique(out_keys) if out_keys.count(key) > 1]
+    if twice:
+        problem = f"out_keys names {listed(twice)} more than once."
+        fix = "give each output its own key, or '_' for one to drop."
+        return [Finding("duplicate-key", problem, f"{out_keys=}", fix)]
+    pairs = [] if nested else [(a, b) for a, b in permutations(out_keys, 2) if is_parent(a, b)]
+    fix = "give the two keys that lie beside one another."
+    return [
+        Finding("nested-key", f"out_keys has {b!r} inside {a!r}, which is a tensor of its own.", f"{out_keys=}", fix)
+        for a, b in pairs
+    ]
 
 
 def tensors_by_key(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[Key, Any]:

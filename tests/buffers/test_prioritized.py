@@ -22,7 +22,7 @@ def buffer_of(count: int, capacity: int = 100, **options: float) -> ReplayBuffer
 @pytest.mark.parametrize("count", [20, 9000])  # the latter has a tree of two levels
 def test_frequencies_are_the_probabilities(alpha: float, count: int) -> None:
     buffer = buffer_of(count, capacity=10_000, alpha=alpha)
-    priority = torch.linspace(0.1, 5.0, count, dtype=torch.float64)[torch.randperm(count)]
+    priority = torch.linspace(0.1, 5.0, count, dtype=torch.float64)
     buffer.update_priority(torch.arange(count), priority)
     draws = 200_000
     drawn = buffer.sample(draws)["number"]
@@ -35,7 +35,7 @@ def test_frequencies_are_the_probabilities(alpha: float, count: int) -> None:
     assert chi_square < 43.8
     # And it is a test that can fail: it tells these probabilities from equal ones.
     if alpha:
-        assert ((observed - draws / bins) ** 2 / (draws / bins)).sum() > 43.8 or count > 20
+        assert ((observed - draws / bins) ** 2 / (draws / bins)).sum() > 43.8
 
 
 def test_weights_by_hand() -> None:

@@ -96,3 +96,11 @@ def test_check_false_builds_all_the_same_with_a_word_in_the_log(caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "Collector(check=False): Pendulum-v1 and its policy are not checked."
     ]
+
+
+def test_an_environment_and_a_policy_that_are_swapped():
+    with GymEnv("Pendulum-v1") as env, pytest.raises(ValueError) as error:
+        Collector(noisy(), env, frames_per_batch=4)
+    assert str(error.value) == (
+        "A collector cannot act in TensorDictSequential. The two are swapped: Collector(env, policy)."
+    )

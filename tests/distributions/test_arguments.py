@@ -26,8 +26,10 @@ class TestCheckArguments:
         unknown, keyword, missing = check_arguments(D.Normal, ["lok"], ["lo", "scale"], "steer")
         assert unknown.problem == "Normal of 'steer' has no parameter 'lok'."
         assert unknown.fix == "did you mean 'loc'? name its key otherwise with in_keys={'steer': {'loc': 'lok'}}."
-        assert keyword.fix == "did you mean 'loc'? drop it from extra_kwargs."
-        assert missing.fix == "add a key for 'loc' to in_keys, or pass extra_kwargs={'steer': {'loc': ...}}."
+        assert keyword.fix == "did you mean 'loc'? Rename it."
+        assert missing.fix == (
+            "add a key for 'loc' to in_keys, or pass {'loc': ...} among the further arguments of 'steer'."
+        )
 
 
 @pytest.mark.parametrize("maker", [TanhNormal, Categorical, Delta, lambda loc, scale: D.Normal(loc, scale)])

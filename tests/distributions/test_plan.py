@@ -103,7 +103,10 @@ class TestSeveral:
                 {"made_by": CompositeDistribution, "keywords": {"distribution_map": TWO, "log_prob_key": "x"}},
                 "CompositeDistribution has no keyword argument 'log_prob_key'.",
             ),
-            ({"made_by": CompositeDistribution}, "distribution_map is NoneType."),
+            (
+                {"made_by": CompositeDistribution},
+                "CompositeDistribution has to know the actions, and there is no distribution_map.",
+            ),
         ],
     )
     def test_maps_that_do_not_fit(self, options, problem):

@@ -87,3 +87,10 @@ def test_a_multiple_space_needs_its_sizes():
 def test_a_single_choice_has_no_sizes():
     with pytest.raises(UsageError, match="var_nums means nothing for 'categorical'"):
         choices_named("QValueModule", "categorical", 4)
+
+
+@pytest.mark.parametrize(("name", "near"), [("onehot", "one-hot"), ("categorial", "categorical"), ("binry", "binary")])
+def test_a_name_that_is_nearly_one(name, near):
+    with pytest.raises(UsageError) as error:
+        choices_named("QValueModule", name)
+    assert str(error.value).endswith(f"\n  got: {name!r}\n  fix: action_space={near!r}, or spec=env.action_spec")

@@ -114,7 +114,7 @@ class TestSeveralActions:
             "in_keys={'steer': {'loc': ('params', 'steer', 'lok')}}.\n"
             "2. TanhNormal of 'steer' needs 'loc', which in_keys does not bring.\n"
             "   provided: in_keys brings 'lok', 'scale'\n"
-            "   add a key for 'loc' to in_keys, or pass extra_kwargs={'steer': {'loc': ...}}.\n"
+            "   add a key for 'loc' to in_keys, or pass {'loc': ...} among the further arguments of 'steer'.\n"
             "3. Categorical of 'gear' has no parameter 'logitz'.\n"
             "   provided: Categorical(logits, probs, validate_args)\n"
             "   did you mean 'logits'? name its key otherwise with "

@@ -174,15 +174,22 @@ class TestKeys:
             "  fix: support=torch.linspace(-10.0, 10.0, 51)"
         )
 
-    @pytest.mark.parametrize("kind", [QValueModule, partial(QValueActor, TensorDictModule(nn.Linear(3, 3), "x", "q"))])
-    def test_an_absent_mask_is_not_said_to_be_optional(self, kind):
+    @pytest.mark.parametrize(
+        ("kind", "advice"),
+        [
+            (QValueModule, "let another be read: renamed({'mask': ...})."),
+            (partial(QValueActor, TensorDictModule(nn.Linear(3, 3), "x", "q")), "change in_keys."),
+        ],
+        ids=["module", "actor"],
+    )
+    def test_an_absent_mask_is_not_said_to_be_optional(self, kind, advice):
         greedy = kind(spec=Categorical(3), action_value_key="q", action_mask_key="mask")
         with pytest.raises(MissingKeyError) as error:
             greedy(TensorDict(x=torch.zeros(2, 3), q=torch.zeros(2, 3), batch_size=[2]))
         assert str(error.value).endswith(
             "it reads 'mask', which the TensorDict does not hold.\n"
             "   the TensorDict holds: 'x', 'q'\n"
-            "   Store the entry under 'mask', or change in_keys."
+            f"   Store the entry under 'mask', or {advice}"
         )
 
     def test_a_network_of_another_size_is_refused(self):

@@ -388,3 +388,20 @@ class TestWhatComputeReturns:
         assert list(module(ones()).keys()) == ["x", "z"]
         with pytest.raises(OutputError, match="a tuple of 2, one item for each out key: 'y', 'z'"):
             Returns((torch.ones(2),), ["x"], ["y", "z"]).select_out_keys("z")(ones())
+
+
+class TestOutputsInsideOneAnother:
+    @pytest.mark.parametrize("keys", [["b", ("b", "c")], [("b", "c"), "b"], [("b", "c"), ("b", "c", "d")]])
+    def test_are_refused_when_built(self, keys):
+        with pytest.raises(ContractError) as caught:
+            Affine(["x"], keys)
+        above, inside = sorted(keys, key=lambda key: len(key) if isinstance(key, tuple) else 1)
+        assert str(caught.value) == (
+            "Affine cannot be built: 1 finding.\n"
+            f"1. out_keys has {inside!r} inside {above!r}, which is a tensor of its own.\n"
+            f"   provided: out_keys={tuple(keys)!r}\n"
+            "   give the two keys that lie beside one another."
+        )
+
+    def test_one_that_stores_them_itself_may_have_a_group_and_what_is_in_it(self):
+        assert Opaque(out_keys=["b", ("b", "c")]).out_keys == ["b", ("b", "c")]

@@ -223,9 +223,9 @@ class TestConstruction:
             "   did you mean 'scale'? name its key otherwise with in_keys={'scale': 'scael'}.\n"
             "2. Normal has no keyword argument 'validate'.\n"
             "   provided: Normal(loc, scale, validate_args)\n"
-            "   did you mean 'validate_args'? drop it from distribution_kwargs.\n"
+            "   did you mean 'validate_args'? Rename it.\n"
             "3. Normal needs 'scale', which in_keys does not bring.\n"
-            "   provided: in_keys brings 'loc', 'scael', 'validate'\n"
+            "   provided: in_keys brings 'loc', 'scael'\n"
             "   add a key for 'scale' to in_keys, or pass distribution_kwargs={'scale': ...}."
         )
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from tensordict import TensorDict, lazy_stack
@@ -167,6 +169,27 @@ class TestSelectOutKeys:
         td = whole(zeros())
         assert set(td.keys()) == {"x", "z", "w"}
         assert td["w"].tolist() == [1111.0, 1111.0]
+
+    def test_one_inside_may_write_a_key_twice_and_keep_only_some(self):
+        inner = TensorDictSequential(
+            TensorDictModule(lambda x: (x + 1, x + 2), "x", ["h", "k"]).select_out_keys("h"),
+            TensorDictModule(lambda h: h * 10, "h", "h"),
+            TensorDictModule(lambda h: (h, h + 1), "h", ["y", "z"]),
+            selected_out_keys=["h", "z"],
+        )
+        outer = TensorDictSequential(add(1, "q", "x"), inner, TensorDictModule(torch.add, ["h", "z"], "w"))
+        # x = 0 + 1, h = (1 + 1) * 10, z = 20 + 1, w = 20 + 21
+        assert outer.out_keys == ["x", "h", "z", "w"]
+        assert [value.item() for value in outer(torch.tensor(0.0))] == [1.0, 20.0, 21.0, 41.0]
+
+    def test_a_deepcopy_of_one_inside_another_runs_its_own_steps(self):
+        inner = TensorDictSequential(TensorDictModule(nn.Linear(3, 2), "x", "h"))
+        outer = TensorDictSequential(inner, add(1, "h", "y"))
+        twin = copy.deepcopy(outer)
+        for parameter in twin.parameters():
+            nn.init.zeros_(parameter)
+        assert twin(torch.ones(1, 3))[1].tolist() == [[1.0, 1.0]]
+        assert outer(torch.ones(1, 3))[1].tolist() != [[1.0, 1.0]]
 
 
 class TestSelectSubsequence:

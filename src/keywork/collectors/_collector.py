@@ -80,6 +80,10 @@ class Collector:
         check: bool = True,
     ) -> None:
         if not hasattr(env, "num_envs") or not hasattr(env, "action_key"):
+            if hasattr(policy, "num_envs"):
+                raise UsageError(
+                    f"A collector cannot act in {describe(env)}. The two are swapped: Collector(env, policy)."
+                )
             raise UsageError(f"A collector cannot act in {describe(env)}, {env!r}. Make it one: GymEnv(...).")
         if strange := without_keys("the policy", policy) if policy is not None else []:
             raise ContractError("Collector", strange)

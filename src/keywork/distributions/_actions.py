@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.distributions import Distribution
 
-from keywork._errors import Finding
+from keywork._errors import Finding, shape_of
 from keywork._keys import Key, as_key, as_keys, listed, meant
 
 from ._composite import CompositeDistribution
@@ -49,15 +49,20 @@ def actions_of(
     samples = [] if out_keys is None else list(as_keys(out_keys))
     if is_several(distribution_class):
         if isinstance(distribution_class, Mapping):
-            maps = {"distribution_map": distribution_class, "extra_kwargs": distribution_kwargs}
-            return _several(maps, {}, samples)
+            maps: dict[str, Any] = {"distribution_map": distribution_class, "extra_kwargs": distribution_kwargs}
+            parts, findings = _several(maps, {}, samples)
+            return parts, [_as_typed(finding) for finding in findings]
         given = dict(distribution_kwargs)
         if isinstance(distribution_class, partial):
             given = {**distribution_class.keywords, **given}
         maps = {name: given.pop(name, None) for name in _MAPS}
+        if maps["distribution_map"] is None:
+            problem = "CompositeDistribution has to know the actions, and there is no distribution_map."
+            fix = "name each action: distribution_class={'steer': TanhNormal, 'gear': Categorical}."
+            return [], [Finding("no-action", problem, f"distribution_kwargs names {listed(distribution_kwargs)}", fix)]
         return _several(maps, given, samples)
     assert not isinstance(distribution_class, Mapping)
-    findings = []
+    findings = _no_class(distribution_class)
     if len(samples) != 1:
         problem = f"out_keys is {samples}, and a distribution gives one sample."
         findings.append(Finding("sample-key", problem, "", "name one key, such as out_keys=['action']."))
@@ -102,6 +107,31 @@ def _several(
         fix = "leave out_keys out, or name one key for each action, in the order of distribution_map."
         findings.append(Finding("sample-key", problem, "", fix))
     return parts, findings + wrong
+
+
+def _no_class(given: Any) -> list[Finding]:
+    """A finding if this is nothing that can be called."""
+    if callable(given):
+        return []
+    if isinstance(given, str):
+        problem, name = f"distribution_class is the name {given!r}, not the class of it.", given
+    else:
+        name = type(given).__name__ if isinstance(given, Distribution) else "Categorical"
+        problem = f"distribution_class is {shape_of(given)}, no class: nothing can be built of it."
+        if isinstance(given, Distribution):
+            problem = f"distribution_class is a {name} with parameters of its own, not the class."
+    fix = f"pass the class, whose parameters the network computes: distribution_class={name}."
+    return [Finding("no-distribution", problem, "", fix)]
+
+
+def _as_typed(finding: Finding) -> Finding:
+    """The finding on a dict of distributions, in the words of the arguments in which it was given."""
+
+    def typed(text: str) -> str:
+        text = text.replace("distribution_map", "distribution_class").replace("extra_kwargs", "distribution_kwargs")
+        return text.replace("with name_map={'action': key}", "in distribution_class")
+
+    return Finding(finding.kind, typed(finding.problem), typed(finding.provided), typed(finding.fix))
 
 
 def _misplaced(further: Mapping[str, Any], names: Sequence[Key], extra: Mapping[Any, Any]) -> list[Finding]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch.distributions import Distribution
 
 from keywork._errors import Finding
 from keywork._keys import Key, listed, meant, nearest
+
+from ._base import ActionDistribution
 
 
 def check_arguments(
@@ -54,7 +57,8 @@ def check_arguments(
             findings.append(Finding("unknown-parameter", f"{name} has no parameter {argument!r}.", provided, fix))
     for argument in keywords:
         if argument not in accepted:
-            fix = f"{meant(argument, accepted, cutoff=0.5)}drop it from {_OPTIONS[action is None]}."
+            hint = meant(argument, accepted, cutoff=0.5)
+            fix = f"{hint}Rename it." if hint else f"drop it from {_further(action)}."
             problem = f"{name} has no keyword argument {argument!r}."
             findings.append(Finding("unknown-keyword", problem, provided, fix))
         given.append(argument)
@@ -67,9 +71,11 @@ def check_arguments(
     ]
     if missing:
         problem = f"{name} needs {listed(missing)}, which in_keys does not bring."
-        keyword = f"{{{missing[0]!r}: ...}}" if action is None else f"{{{action!r}: {{{missing[0]!r}: ...}}}}"
-        fix = f"add a key for {missing[0]!r} to in_keys, or pass {_OPTIONS[action is None]}={keyword}."
-        findings.append(Finding("missing-parameter", problem, f"in_keys brings {listed(given)}", fix))
+        keyword = f"{{{missing[0]!r}: ...}} among {_further(action)}"
+        if action is None:
+            keyword = f"distribution_kwargs={{{missing[0]!r}: ...}}"
+        fix = f"add a key for {missing[0]!r} to in_keys, or pass {keyword}."
+        findings.append(Finding("missing-parameter", problem, f"in_keys brings {listed(parameters)}", fix))
     return findings
 
 
@@ -77,7 +83,27 @@ def _in_keys(action: Key | None, pair: str = "'argument': key") -> str:
     return f"in_keys={{{pair}}}" if action is None else f"in_keys={{{action!r}: {{{pair}}}}}"
 
 
-_OPTIONS = {True: "distribution_kwargs", False: "extra_kwargs"}
+def _further(action: Key | None) -> str:
+    return "distribution_kwargs" if action is None else f"the further arguments of {action!r}"
+
+
+def check_bounds(maker: Callable[..., Any], keywords: Mapping[str, Any], action: Key | None = None) -> list[Finding]:
+    """Two bounds of a distribution of this package that leave nothing between them.
+
+    >>> from keywork.distributions import TanhNormal
+    >>> [finding.problem for finding in check_bounds(TanhNormal, {"low": 1.0, "high": -1.0})]
+    ['TanhNormal draws between low and high, and low is not below high.']
+    """
+    own = isinstance(maker, type) and issubclass(maker, ActionDistribution)
+    if not own or keywords.get("low") is None or keywords.get("high") is None:
+        return []
+    low, high = keywords["low"], keywords["high"]
+    if bool((torch.as_tensor(low) < torch.as_tensor(high)).all()):
+        return []
+    name = maker.__name__ if action is None else f"{maker.__name__} of {action!r}"
+    problem = f"{name} draws between low and high, and low is not below high."
+    fix = f"swap or mend them in {_further(action)}: {{'low': -1.0, 'high': 1.0}}."
+    return [Finding("bounds", problem, f"low={low}, high={high}", fix)]
 
 
 def check_generator(maker: Callable[..., Any], action: Key | None = None) -> list[Finding]:

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from keywork._errors import ContractError, Finding
-from keywork._keys import Key, listed, renamed
+from keywork._keys import Key, listed, meant, renamed
 
 from ._actions import DistributionLike, actions_of, arguments_of, is_several
-from ._arguments import by_position, check_arguments, check_generator
+from ._arguments import by_position, check_arguments, check_bounds, check_generator
 from ._composite import CompositeDistribution, made
 from ._composite_parts import ActionPart
 from ._draw import Projection, draw
@@ -164,10 +164,12 @@ def plan_of(
     """
     for name in options:
         if name not in DrawOptions.__annotations__:
-            raise TypeError(f"{owner}.__init__() got an unexpected keyword argument {name!r}")
+            hint = meant(name, [*DrawOptions.__annotations__, "return_log_prob"]).strip()
+            problem = f"{owner}.__init__() got an unexpected keyword argument {name!r}"
+            raise TypeError(f"{problem}; {hint}" if hint else problem)
     several = is_several(distribution_class)
     parts, findings = actions_of(distribution_class, distribution_kwargs, out_keys)
-    if several and findings:
+    if findings and (several or not callable(distribution_class)):
         raise ContractError(owner, findings)
     named, wrong = parameters_of(in_keys, parts, several)
     samples = tuple(part.key for part in parts)
@@ -212,7 +214,9 @@ def _misfits(parts: Sequence[ActionPart], named: Named, several: bool) -> list[F
 
 def _impossible(parts: Sequence[ActionPart], options: DrawOptions, several: bool) -> list[Finding]:
     """The options that cannot be had."""
-    findings = []
+    findings = [
+        finding for part in parts for finding in check_bounds(part.maker, part.keywords, part.name if several else None)
+    ]
     if options.get("generator") is not None:
         for part in parts:
             findings += check_generator(part.maker, part.name if several else None)

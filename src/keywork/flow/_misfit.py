@@ -25,7 +25,13 @@ def misfit_of(trial: Trial) -> Finding | None:
     if trial.step.part.kind in ("estimator", "loss"):  # they get rows of steps, and may refuse anything else
         failures = tuple(failure for failure in failures if len(failure.batch) > 1) or failures
     found = [_of(trial, failure) for failure in failures]
-    return found[0] if all(found) else None
+    if all(found):
+        return found[0]
+    # How many outputs there are depends on no value: where it ran once, it would be wrong wherever it runs.
+    counted = [
+        finding for failure, finding in zip(failures, found, strict=True) if isinstance(failure.error, OutputError)
+    ]
+    return counted[0] if counted else None
 
 
 def _of(trial: Trial, failure: Failure) -> Finding | None:

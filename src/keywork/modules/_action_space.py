@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keywork._errors import SpecError, UsageError
-from keywork._keys import Key
+from keywork._keys import Key, nearest
 from keywork.modules._choices import Bits, Choices, OneHotOf, OneOf
 from keywork.modules._exploration import leaf_spec
 from keywork.modules._refusal import refusal
@@ -56,13 +56,14 @@ def choices_named(owner: str, name: str, var_nums: int | Sequence[int] | None = 
     """
     known = str(name).lower().replace("_", "-")
     if known not in NAMES:
+        near = nearest(known, NAMES)
         raise refusal(
             UsageError,
             f"{owner} cannot be built: there is no such action space.",
             where="action_space",
             expected=f"a spec, or one of {', '.join(NAMES)}",
             got=repr(name),
-            fix="spec=env.action_spec",
+            fix=f"action_space={near!r}, or spec=env.action_spec" if near else "spec=env.action_spec",
         )
     if known.startswith("mult") != (var_nums is not None):
         several = known.startswith("mult")

@@ -15,7 +15,7 @@ from keywork.modules._actor_findings import example_group, unfed_findings
 from keywork.modules._actor_setup import head_arguments, projections_of
 from keywork.modules._from_spec import policy_parts
 from keywork.modules._from_spec_network import NetworkConfig
-from keywork.modules._refusal import without_external
+from keywork.modules._refusal import require_known, without_external
 from keywork.nn import (
     ProbabilisticTensorDictModule,
     ProbabilisticTensorDictSequential,
@@ -124,6 +124,7 @@ class ProbabilisticActor(ProbabilisticTensorDictSequential):
         safe: bool = False,
         **options: Unpack[DrawOptions],
     ) -> None:
+        require_known(type(self).__name__, options, [*DrawOptions.__annotations__, "return_log_prob", "safe", "spec"])
         action_spec = None if spec is None else as_spec(spec)
         owner, before = type(self).__name__, [*module] if isinstance(module, list | tuple) else [module]
         distribution = (distribution_class, dict(distribution_kwargs or {}))

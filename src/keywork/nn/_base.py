@@ -8,9 +8,9 @@ from typing import Any, Literal, Self, TypeAlias
 from tensordict import TensorDict, is_tensor_collection
 from torch import nn
 
-from keywork._errors import ContractError, Finding, shape_of
+from keywork._errors import ContractError, shape_of
 from keywork._keys import Key, as_key, as_keys, listed, renamed, renaming, unique
-from keywork._wiring import absence, check_names, complete, rekeyed, tensors_by_key
+from keywork._wiring import absence, check_names, complete, output_findings, rekeyed, tensors_by_key
 from keywork.nets import twin_of
 from keywork.nn._contract import Contract
 
@@ -75,11 +75,9 @@ class TensorDictModuleBase(nn.Module):
                 delattr(cls, name)
 
     def _declare(self, in_keys: tuple[Key, ...], out_keys: tuple[Key, ...]) -> None:
-        twice = [key for key in unique(out_keys) if out_keys.count(key) > 1]
-        if twice:
-            problem = f"out_keys names {listed(twice)} more than once."
-            fix = "give each output its own key, or '_' for one to drop."
-            raise ContractError(type(self).__name__, [Finding("duplicate-key", problem, f"{out_keys=}", fix)])
+        findings = output_findings(out_keys, nested=bool(out_keys) and self.opaque)
+        if findings:
+            raise ContractError(type(self).__name__, findings)
         self._in_keys = in_keys + tuple(key for key in self._optional if key not in in_keys)
         self._out_keys, self._selected = out_keys, None
 

@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 from keywork._errors import Finding
 from keywork._keys import Key
 from keywork._modes import ExplorationType, exploration_type
+from keywork._wiring import entries
 from keywork.distributions import DrawOptions, plan_of, score
 from keywork.nn._base import TensorDictModuleBase
 from keywork.nn._sequential import TensorDictSequential
@@ -83,7 +84,7 @@ class ProbabilisticTensorDictModule(TensorDictModuleBase):
 
     def log_prob(self, tensordict: Any) -> Tensor:
         """The log-probability of the sample that a TensorDict holds, of several actions together."""
-        return score(self.get_dist(tensordict), [tensordict[key] for key in self.dist_sample_keys], self.num_samples)
+        return score(self.get_dist(tensordict), entries(self, tensordict, self.dist_sample_keys), self.num_samples)
 
     def compute(self, *params: Any) -> tuple[Any, ...]:
         """Draw, and score if ``return_log_prob``."""
@@ -121,7 +122,7 @@ class ProbabilisticTensorDictSequential(TensorDictSequential):
 
     def log_prob(self, tensordict: Any) -> Tensor:
         """The log-probability, under the policy as it is now, of the sample that a TensorDict holds."""
-        values = [tensordict[key] for key in self.dist_sample_keys]
+        values = entries(self, tensordict, self.dist_sample_keys)
         return score(self.get_dist(tensordict), values, getattr(self[-1], "num_samples", None))
 
     def __getattr__(self, name: str) -> Any:

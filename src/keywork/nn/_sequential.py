@@ -60,7 +60,8 @@ class Program:
 
     def run(self, inputs: Sequence[Any], stop: int | None = None) -> list[Any]:
         """Run the steps (all, or only the first ones) on the inputs and return the slots."""
-        values, places = [*inputs], tuple[Place, ...]()
+        values = [*inputs]
+        places: tuple[Place, ...] = ()
         try:
             for count, places in self.steps[:stop]:
                 held, name, reads = places[0]
