@@ -196,7 +196,9 @@ def test_a_sampler_serves_one_buffer() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [RandomSampler, PrioritizedSampler, SamplerWithoutReplacement, lambda: SliceSampler(2)], ids=str
+    "make",
+    [RandomSampler, PrioritizedSampler, SamplerWithoutReplacement, lambda: SliceSampler(2)],
+    ids=["random", "prioritized", "epochs", "slices"],
 )
 @pytest.mark.parametrize("num_envs", [None, 2])
 def test_a_resumed_buffer_goes_on_bit_for_bit(make: Any, num_envs: int | None) -> None:

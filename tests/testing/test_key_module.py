@@ -276,11 +276,7 @@ def test_a_broken_module_fails_the_right_checks(kind):
         (NeedsMore, "reads", "needs more than the ['x'] that it declares: KeyError: "),
         (WritesInAnotherOrder, "dispatch", "by position gives another result for 'y' than on a TensorDict"),
         (ChangesItsInput, "writes", "changes 'x', which is none of its out_keys"),
-        (
-            ReturnsOne,
-            "contract",
-            "compute has to return a tuple of 2, one for each of ['y', 'z']; it returned 1 outputs",
-        ),
+        (ReturnsOne, "contract", "expected: a tuple of 2, one item for each out key: 'y', 'z'\n  got: 1 items"),
         (DoesNotMiss, "missing", "runs without 'x', which it declares as read"),
         (WritesBeforeItMisses, "missing", "wrote something before it missed 'x'"),
         (IgnoresTheType, "deterministic", "is not repeatable under DETERMINISTIC: two calls differ"),

@@ -164,7 +164,8 @@ def find_spec(name: str) -> EnvSpec:
             raise UsageError(f"There is no environment {name!r}: {error}.") from error
     spec = gymnasium.registry.get(name_in_module)
     if spec is None:
-        near = nearest(name_in_module, gymnasium.registry, cutoff=0.5)
+        newest_first = sorted(gymnasium.registry, reverse=True)  # of equally near ones the first is taken
+        near = nearest(name_in_module, newest_first, cutoff=0.5)
         fix = f"Did you mean {near!r}?" if near else "gymnasium.pprint_registry() lists what there is."
         raise UsageError(f"There is no Gymnasium environment {name!r}. {fix}")
     return spec

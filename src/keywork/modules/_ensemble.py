@@ -72,7 +72,9 @@ class EnsembleModule(TensorDictModuleBase):
         )
         self.num_copies = len(copies)
         # What a module inside says, for a sequential says nothing itself; an outer one, which may add to it, prevails.
-        said = {k: s for part in reversed([*copies[0].modules()]) for k, s in getattr(part, "carried_specs", {}).items()}
+        said: dict[Any, Any] = {}
+        for part in reversed([*copies[0].modules()]):
+            said.update(getattr(part, "carried_specs", {}).items())
         own = {key: said[key] for key in contract.carries if key in said}
         self._carried = {key: Unbounded((len(copies), *spec.shape), spec.dtype) for key, spec in own.items()}
         dims = _dims(copies[0], dim, self._carried)

@@ -8,6 +8,7 @@ import torch
 from tensordict import TensorDict
 
 from keywork import _keys
+from keywork._errors import OutputError
 from keywork._keys import Key, as_key, is_parent, listed, next_key, unique
 from keywork.nn import TensorDictModuleBase
 from keywork.testing._expect import all_same, expect, failing, same
@@ -36,12 +37,10 @@ def check_contract(subject: Subject) -> None:
     absent = [key for key in contract.reads if td.get(key, None) is None]
     expect(not absent, f"inputs() lacks {listed(absent)}, which {module.label} reads: {td_keys(td)}")
     if not module.opaque:
-        outputs = module.run(*tensors_of(module, td))
-        expect(
-            isinstance(outputs, tuple) and len(outputs) == len(module.out_keys),
-            f"{module.label}: compute has to return a tuple of {len(module.out_keys)}, one for each of "
-            f"{module.out_keys}; it returned {_kind(outputs)}",
-        )
+        try:
+            module.run(*tensors_of(module, td))
+        except OutputError as error:
+            raise AssertionError(str(error)) from error
 
 
 def check_reads(subject: Subject) -> None:
@@ -137,10 +136,6 @@ def _within(key: Key, other: Key) -> bool:
 
 def _items(td: Any) -> list[tuple[Key, Any]]:
     return [(as_key(key), value) for key, value in td.items(include_nested=True, leaves_only=True)]
-
-
-def _kind(outputs: Any) -> str:
-    return f"{len(outputs)} outputs" if isinstance(outputs, tuple) else f"a {type(outputs).__name__}"
 
 
 def _with_known_entries(td: TensorDict) -> TensorDict:
