@@ -6,6 +6,7 @@ import pytest
 from torch import nn
 
 from keywork._errors import ContractError
+from keywork.buffers import PrioritizedSampler, ReplayBuffer
 from keywork.distributions import Categorical
 from keywork.envs import GymEnv
 from keywork.flow import Flow, Part
@@ -44,6 +45,16 @@ def test_a_buffer_that_keeps_all_or_enough_and_adds_its_own():
     with GymEnv("CartPole-v1") as env:
         for keeps in (None, ("action", "sample_log_prob", "next")):
             assert Flow(env, actor(), Part("B", "buffer", writes=("index",), keeps=keeps), LOSS, weigh).findings == ()
+
+
+def test_a_replay_buffer_is_a_part_that_says_itself_what_it_keeps():
+    weigh = Part("weigh", "estimator", reads=("index", "priority_weight"), writes=("weight",))
+    with GymEnv("CartPole-v1") as env:
+        whole = ReplayBuffer(100, sampler=PrioritizedSampler())
+        assert Flow(env, actor(), whole, LOSS, weigh).findings == ()
+        narrow = ReplayBuffer(100, keys=["observation", "action", ("next", "reward")])
+        message = refusal(env, actor(), narrow, LOSS)
+    assert "1. Loss (loss) reads 'sample_log_prob', which ReplayBuffer (buffer) does not keep." in message
 
 
 def test_a_selection_that_drops_what_a_loss_reads():

@@ -72,12 +72,20 @@ def _is_module(thing: Any) -> bool:
 
 
 def _is_part(thing: Any) -> bool:
-    return isinstance(thing, Part | Optimizer | Composite | Mapping) or is_env(thing) or _is_module(thing)
+    known = isinstance(thing, Part | Optimizer | Composite | Mapping)
+    return known or is_env(thing) or _is_buffer(thing) or _is_module(thing)
+
+
+def _is_buffer(thing: Any) -> bool:
+    """Whether something is a replay buffer: it says what it keeps, and what it adds to a batch."""
+    return not isinstance(thing, nn.Module | Part) and hasattr(thing, "keeps") and hasattr(thing, "writes")
 
 
 def _group(thing: Any, action: Key, before: Sequence[Step]) -> list[Step]:
     if isinstance(thing, Part):
         return [Step(thing)]
+    if _is_buffer(thing):
+        return [Step(Part(type(thing).__name__, "buffer", writes=tuple(thing.writes), keeps=thing.keeps))]
     if isinstance(thing, Optimizer):
         losses = [key for step in before if step.part.kind == "loss" for key in step.part.writes if _is_loss(key)]
         trains = tuple(parameter for group in thing.param_groups for parameter in group["params"])
