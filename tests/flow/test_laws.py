@@ -139,7 +139,9 @@ def holdings_of(td, batch):
     }
 
 
-@settings(max_examples=120, deadline=None)
+@settings(
+    max_examples=120, deadline=None, derandomize=True
+)  # what is looked for at random is found at a desk, not in CI
 @given(chains())
 def test_a_flow_has_a_finding_exactly_when_its_chain_does_not_run_and_infers_what_running_gives(chain):
     specs, steps = chain

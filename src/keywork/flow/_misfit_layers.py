@@ -181,8 +181,9 @@ def misfit_of_text(failure: Failure) -> Misfit | None:
         )
     if _DEVICES.search(text):
         return _on_devices(said)
-    numbers = {int(number) for number in re.findall(r"\d+", text)}
-    if _SHAPES.search(text) and ("mat1 and mat2" in text or not numbers & {*failure.batch, prod(failure.batch)}):
+    numbers = {int(number) for number in re.findall(r"(?<!dimension )\b\d+", text)}  # which dimension is no size
+    of_batch = {*failure.batch, prod(failure.batch)} if failure.batch else set[int]()
+    if _SHAPES.search(text) and ("mat1 and mat2" in text or not numbers & of_batch):
         return Misfit("wrong-shape", said, "make {who} fit what it reads, or give it other in_keys.")
     if _DIMENSIONS.search(text):
         return Misfit(
