@@ -217,3 +217,14 @@ def subsequence(parts: Sequence[Reading], given: Iterable[Key] | None, wanted: I
                 needed.append(number)
         chosen = needed[::-1]
     return chosen
+
+
+def specs_of_carried(module: Any) -> dict[Key, Any]:
+    """The specs of those carried keys of which a part of the module says it, by a property ``carried_specs``.
+
+    Of a key of which several say it an outer one prevails: it may carry more than what it is made of.
+    """
+    said: dict[Key, Any] = {}
+    for part in reversed([*module.modules()]):
+        said.update(getattr(part, "carried_specs", {}).items())
+    return {key: said[key] for key in module.contract.carries if key in said}

@@ -9,16 +9,8 @@ import torch
 from torch import Tensor
 
 from keywork._keys import Key, next_key
+from keywork._wiring import specs_of_carried
 from keywork.nn import TensorDictModuleBase
-from keywork.specs import Spec
-
-
-def specs_of_carried(policy: TensorDictModuleBase) -> dict[Key, Spec]:
-    """The specs of those carried keys of which a module of the policy says it, by a property ``carried_specs``."""
-    said: dict[Key, Spec] = {}
-    for part in policy.modules():  # the outer ones first, which may carry more than what they are made of
-        said = {**dict(getattr(part, "carried_specs", {}).items()), **said}
-    return {key: said[key] for key in policy.contract.carries if key in said}
 
 
 class Carried:

@@ -7,7 +7,7 @@ from typing import Any
 
 from keywork._errors import ContractError, Finding
 from keywork._keys import NEXT, Key, listed, meant, next_key, path_of
-from keywork.collectors._carried import specs_of_carried
+from keywork._wiring import specs_of_carried
 from keywork.envs import Env
 from keywork.flow import Flow
 from keywork.nn import ExplorationType, TensorDictModuleBase

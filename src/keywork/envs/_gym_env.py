@@ -11,14 +11,13 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from keywork._errors import MissingKeyError
-from keywork._keys import ACTION, DONE, IS_INIT, REWARD, TERMINATED, TRUNCATED, Key, listed, next_key
+from keywork._keys import ACTION, DONE, IS_INIT, REWARD, TERMINATED, TRUNCATED, Key, next_key
 from keywork.envs._actions import ActionGate
 from keywork.envs._fault import EnvFault, env_error
 from keywork.envs._processes import ProcessWorkers
 from keywork.envs._sources import EnvSource, backend_for, name_of
 from keywork.envs._stepper import Stepper
-from keywork.envs._transition import VALID, Arrays, Transition
+from keywork.envs._transition import VALID, Arrays, Transition, action_of
 from keywork.specs import Binary, Composite, Spec, Unbounded
 
 
@@ -163,23 +162,9 @@ class GymEnv:
             MissingKeyError: there is no action.
             EnvError: see `advance`.
         """
-        action = td.get(self.action_key, None)
-        if action is None:
-            raise MissingKeyError(
-                f"{self.name!r} cannot be stepped: the TensorDict does not hold {self.action_key!r}.\n"
-                f"   the TensorDict holds: {listed(td.keys(include_nested=True, leaves_only=True))}\n"
-                "   Call the policy first: env.step(policy(td))."
-            )
-        latest = self.advance(action)
-        reached: dict[Key, np.ndarray] = {
-            **latest.next_observation,
-            REWARD: latest.reward,
-            DONE: latest.done,
-            TERMINATED: latest.terminated,
-            TRUNCATED: latest.truncated,
-        }
-        for key, array in reached.items():
-            td.set(next_key(key), self._tensor(array))
+        latest = self.advance(action_of(td, self.action_key, self.name))
+        for key, array in latest.reached.items():
+            td.set(key, self._tensor(array))
         if self.has_gaps:
             valid = np.ones_like(latest.done) if latest.valid is None else latest.valid
             td.set(VALID, self._tensor(valid))

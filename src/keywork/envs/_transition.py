@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
+from tensordict import TensorDictBase
 from torch import Tensor
 
-from keywork._keys import Key
+from keywork._errors import MissingKeyError
+from keywork._keys import DONE, REWARD, TERMINATED, TRUNCATED, Key, listed, next_key
 
 Arrays = dict[Key, np.ndarray]
 Array = TypeVar("Array", np.ndarray, Tensor)
@@ -60,3 +62,26 @@ class Transition(NamedTuple, Generic[Array]):
     truncated: Array
     episodes: Sequence[EpisodeStats]
     valid: Array | None = None
+
+    @property
+    def reached(self) -> dict[Key, Array]:
+        """What the step led to, under the keys that it has in a batch: those of ``"next"``."""
+        entries: dict[Key, Array] = {**self.next_observation, REWARD: self.reward}
+        entries |= {DONE: self.done, TERMINATED: self.terminated, TRUNCATED: self.truncated}
+        return {next_key(key): value for key, value in entries.items()}
+
+
+def action_of(td: TensorDictBase, action_key: Key, name: str) -> Tensor:
+    """The action that a TensorDict holds for the environment ``name``.
+
+    Raises:
+        MissingKeyError: there is none.
+    """
+    action: Tensor | None = td.get(action_key, None)
+    if action is None:
+        raise MissingKeyError(
+            f"{name!r} cannot be stepped: the TensorDict does not hold {action_key!r}.\n"
+            f"   the TensorDict holds: {listed(td.keys(include_nested=True, leaves_only=True))}\n"
+            "   Call the policy first: env.step(policy(td))."
+        )
+    return action

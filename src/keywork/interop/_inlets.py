@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from keywork._keys import Key
+from keywork._wiring import specs_of_carried
 from keywork.interop._specs import spec_from_torchrl, spec_to_torchrl
 from keywork.interop._torchrl import torchrl
 from keywork.modules import ExplorationModule, RandomPolicy
 from keywork.nn import TensorDictModuleBase
-from keywork.specs import Composite, Spec
+from keywork.specs import Composite
 
 
 def attach_inlets(theirs: nn.Module, ours: TensorDictModuleBase) -> None:
@@ -36,11 +36,7 @@ class Primer(nn.Module):
 
     def make_tensordict_primer(self) -> Any:
         """A ``TensorDictPrimer`` of zeros, as a collector of keywork begins with them."""
-        specs: dict[Key, Spec] = {}
-        module: Any = self.of
-        for part in module.modules():  # the outer ones first, which may carry more than what they are made of
-            specs = {**dict(getattr(part, "carried_specs", {}).items()), **specs}
-        carried = {key: specs[key] for key in module.contract.carries if key in specs}
+        carried = specs_of_carried(self.of)
         # Where environments are by default: a policy may be elsewhere, or (in a worker) nowhere yet, on "meta".
         primers = spec_to_torchrl(Composite(carried).to("cpu"))
         return torchrl("envs", "to_torchrl").TensorDictPrimer(primers, expand_specs=True)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from keywork._errors import ContractError, Finding, describe
 from keywork._keys import Key, as_key, next_key
+from keywork._wiring import specs_of_carried
 from keywork.modules._copies import Stacked, copies_of, findings_of
 from keywork.nn import TensorDictModuleBase
 from keywork.specs import Composite, Unbounded
@@ -71,11 +72,7 @@ class EnsembleModule(TensorDictModuleBase):
             copies[0].in_keys, copies[0].out_keys, optional_keys=list(contract.optional), carries=list(contract.carries)
         )
         self.num_copies = len(copies)
-        # What a module inside says, for a sequential says nothing itself; an outer one, which may add to it, prevails.
-        said: dict[Any, Any] = {}
-        for part in reversed([*copies[0].modules()]):
-            said.update(getattr(part, "carried_specs", {}).items())
-        own = {key: said[key] for key in contract.carries if key in said}
+        own = specs_of_carried(copies[0])
         self._carried = {key: Unbounded((len(copies), *spec.shape), spec.dtype) for key, spec in own.items()}
         dims = _dims(copies[0], dim, self._carried)
         self._own = [number for number, key in enumerate(self._in_keys) if key in self._carried or not expand_input]

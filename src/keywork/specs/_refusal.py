@@ -7,21 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from keywork import _errors
 from keywork._errors import SpecError
 
 
 def refusal(what: str, *, where: str, expected: str, got: str, fix: str) -> SpecError:
-    """The error in its five parts: what could not be done, where, what was asked, what there is, what to type.
-
-    >>> print(refusal("OneHot cannot be built: it has no values.", where="n", expected="at least 1", got="0",
-    ...               fix="OneHot(4)"))
-    OneHot cannot be built: it has no values.
-      where: n
-      expected: at least 1
-      got: 0
-      fix: OneHot(4)
-    """
-    return SpecError(f"{what}\n  where: {where}\n  expected: {expected}\n  got: {got}\n  fix: {fix}")
+    """A SpecError in its five parts, see :func:`keywork._errors.refusal`."""
+    return _errors.refusal(SpecError, what, where=where, expected=expected, got=got, fix=fix)
 
 
 def describe(value: Any) -> str:

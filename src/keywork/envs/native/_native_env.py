@@ -11,10 +11,10 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from keywork._errors import EnvError, MissingKeyError, UsageError
-from keywork._keys import ACTION, DONE, IS_INIT, OBSERVATION, REWARD, TERMINATED, TRUNCATED, Key, listed, next_key
+from keywork._errors import EnvError, UsageError
+from keywork._keys import ACTION, DONE, IS_INIT, OBSERVATION, REWARD, TERMINATED, TRUNCATED, Key, next_key
 from keywork.envs._seeds import ACTION_SPACE, ENV, child_seed, fresh_seed
-from keywork.envs._transition import Transition
+from keywork.envs._transition import Transition, action_of
 from keywork.envs.native._actions import rules_of, shaped, unfit
 from keywork.envs.native._episodes import EndedEpisodes
 from keywork.envs.native._turn import Moved, Turn, compiled_turn, turn
@@ -249,23 +249,9 @@ class NativeEnv(ABC):
         return td, self._root(following, latest.done.clone())
 
     def _stepped(self, td: TensorDictBase) -> tuple[TensorDictBase, Transition[Tensor]]:
-        action = td.get(self.action_key, None)
-        if action is None:
-            raise MissingKeyError(
-                f"{self.name!r} cannot be stepped: the TensorDict does not hold {self.action_key!r}.\n"
-                f"   the TensorDict holds: {listed(td.keys(include_nested=True, leaves_only=True))}\n"
-                "   Call the policy first: env.step(policy(td))."
-            )
-        latest = self.advance(action)
-        reached: dict[Key, Tensor] = {
-            **latest.next_observation,
-            REWARD: latest.reward,
-            DONE: latest.done,
-            TERMINATED: latest.terminated,
-            TRUNCATED: latest.truncated,
-        }
-        for key, tensor in reached.items():
-            td.set(next_key(key), tensor)
+        latest = self.advance(action_of(td, self.action_key, self.name))
+        for key, tensor in latest.reached.items():
+            td.set(key, tensor)
         return td, latest
 
     def rollout(
