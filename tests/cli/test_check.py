@@ -58,6 +58,9 @@ def within_torch():
 def leaves():
     raise SystemExit(7)
 
+def unknown():
+    return inputs, TensorDictModule(lambda x: x.nothing_of_the_sort, ["observation"], ["action"])
+
 def interrupted():
     raise KeyboardInterrupt
 
@@ -113,6 +116,13 @@ class TestVerdict:
         line = line_of("return TensorDictSequential(")
         assert out.startswith(f"pipeline.py:{line}: TensorDictSequential cannot be built: 1 finding.\n1. step 1 (Tanh)")
 
+    def test_what_could_not_be_tried_is_said(self, capsys):
+        said = check(capsys, "pipeline.py:unknown").out.splitlines()
+        assert said[0] == "2 parts, 2 keys: no finding."
+        assert said[1].startswith("note: what function writes is not known: AttributeError: ")
+        (note,) = json.loads(check(capsys, "pipeline.py:unknown", "--format", "json").out)["notes"]
+        assert said[1] == f"note: {note}"
+
     def test_annotations(self, capsys):
         out, _ = check(capsys, "pipeline.py:sequential", "--format", "github", code=1)
         begin = f"::error file=pipeline.py,line={line_of('return TensorDictSequential(')},title="
@@ -133,7 +143,7 @@ class TestVerdict:
         right = json.loads(check(capsys, "pipeline.py", "--format", "json").out)
         assert (right.pop("format"), right.pop("checked")) == (1, "pipeline.py:build")
         assert (right.pop("parts"), right.pop("keys"), right.pop("findings")) == (3, 3, [])
-        assert right == {"file": None, "line": None, "what": None}
+        assert right == {"file": None, "line": None, "what": None, "notes": []}
         wrong = json.loads(check(capsys, "pipeline.py:sequential", "--format", "json", code=1).out)
         assert (wrong["file"], wrong["line"]) == ("pipeline.py", line_of("return TensorDictSequential("))
         assert (wrong["what"], wrong["parts"], wrong["keys"]) == ("TensorDictSequential", None, None)

@@ -36,7 +36,7 @@ def test_a_buffer_that_does_not_keep_what_a_loss_reads():
         "Flow cannot be built: 1 finding.\n"
         "1. Loss (loss) reads 'sample_log_prob', which Replay (buffer) does not keep.\n"
         "   provided: it keeps 'observation', 'action', 'next'\n"
-        "   add 'sample_log_prob' to keeps=(...) of Replay."
+        "   let Replay keep 'sample_log_prob' too: keys=[...] of a ReplayBuffer, keeps=(...) of a Part."
     )
 
 

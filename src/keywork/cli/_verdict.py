@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from keywork._errors import ContractError
@@ -33,10 +33,10 @@ class Verdict:
 
 
 def text(verdict: Verdict) -> str:
-    """One line, or the numbered findings below the place that an editor opens."""
+    """One line, and what could not be found out; or the numbered findings below the place that an editor opens."""
     if verdict.error is None:
         size = f"{size_of(verdict.flow)}: " if verdict.flow else ""
-        return f"{size}no finding.\n"
+        return "".join([f"{size}no finding.\n", *(f"note: {note}\n" for note in _notes(verdict))])
     return f"{verdict.place or verdict.name}: {verdict.error}\n"
 
 
@@ -65,8 +65,13 @@ def as_json(verdict: Verdict) -> str:
         "line": place.line if place else None,
         "what": error.what if error else None,
         "findings": [asdict(finding) for finding in error.findings] if error else [],
+        "notes": list(_notes(verdict)),
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def _notes(verdict: Verdict) -> Sequence[str]:
+    return verdict.flow.graph.notes if verdict.flow else ()
 
 
 def _message(words: str) -> str:

@@ -40,7 +40,8 @@ def dropped(before: Sequence[Step], reading: Step, key: Key) -> Finding | None:
         if written and not keeps(step.part, key):
             problem = f"{reader}, which {step.part.name} ({step.part.kind}) does not keep."
             provided = f"it keeps {listed(step.part.keeps or ())}"
-            return Finding("dropped-key", problem, provided, f"add {key!r} to keeps=(...) of {step.part.name}.")
+            fix = f"let {step.part.name} keep {key!r} too: keys=[...] of a ReplayBuffer, keeps=(...) of a Part."
+            return Finding("dropped-key", problem, provided, fix)
         for whole, writer in _hidden(step.module, key):
             selected = "its selected out_keys" if whole is writer else f"the selected out_keys of {name_of(whole)}"
             problem = f"{reader}, which {name_of(writer)} computes and {selected} drop."
