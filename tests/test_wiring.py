@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import nn
 
 from keywork._errors import MissingKeyError
 from keywork._wiring import absence, check_names, rekeyed, subsequence, tensors_by_key, unknown_names
-from keywork.nn import Contract, TensorDictModuleBase
+from keywork.nn import Contract, TensorDictModule, TensorDictModuleBase, TensorDictSequential
 
 
 def test_a_name_stands_for_a_key_for_what_is_inside_it_and_for_the_next_steps():
@@ -73,3 +75,44 @@ def test_a_subsequence():
     assert subsequence(parts, ["x"], None) == [0, 1]
     assert subsequence(parts, None, ["w"]) == [0, 2]
     assert subsequence(parts, ["z"], ["w"]) == []
+
+
+class TestSteps:
+    """Steps of a sequential, exchanged in place: what is held is what runs, or it is refused."""
+
+    def chain(self) -> TensorDictSequential:
+        inner = TensorDictSequential(TensorDictModule(nn.Linear(2, 3), ["h"], ["y"]))
+        return TensorDictSequential(TensorDictModule(nn.Linear(2, 2), ["x"], ["h"]), inner)
+
+    def test_a_step_can_be_exchanged(self):
+        chain = self.chain()
+        chain.module[0] = TensorDictModule(nn.Tanh(), ["x"], ["h"])
+        x = torch.ones(2)
+        expected = chain[1](x.tanh())
+        assert torch.equal(chain(x)[1], expected)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda steps, step: steps.__setitem__(1, step),
+            lambda steps, step: setattr(steps, "1", step),
+            lambda steps, step: steps.append(step),
+            lambda steps, step: steps.extend([step]),
+            lambda steps, step: steps.insert(0, step),
+            lambda steps, step: steps.__delitem__(0),
+        ],
+        ids=["item", "attribute", "append", "extend", "insert", "delete"],
+    )
+    def test_what_would_be_held_and_not_run_is_refused(self, change):
+        chain = self.chain()
+        before = list(chain.module)
+        with pytest.raises(TypeError, match=r"cannot be set, added or taken away in place(.|\n)*sequential.replaced\("):
+            change(chain.module, self.chain())
+        assert list(chain.module) == before
+
+    def test_so_are_named_ones(self):
+        chain = TensorDictSequential({"all": self.chain()})
+        with pytest.raises(TypeError, match="step all of a sequential"):
+            chain.module["all"] = self.chain()
+        with pytest.raises(TypeError, match="step more of a sequential"):
+            chain.module.update({"more": self.chain()})

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations
 from typing import Any, Protocol
 
+from torch import nn
+
 from keywork._errors import Finding, MissingKeyError, OutputError, describe, refusal, shape_of
 from keywork._keys import (
     ADVANTAGE,
@@ -228,3 +230,57 @@ def specs_of_carried(module: Any) -> dict[Key, Any]:
     for part in reversed([*module.modules()]):
         said.update(getattr(part, "carried_specs", {}).items())
     return {key: said[key] for key in module.contract.carries if key in said}
+
+
+class _Fixed(nn.Module):
+    """The steps of a sequential, whose order and keys are resolved when it is built.
+
+    A step can be exchanged in place. One that is a sequential itself cannot, as its own steps are run in its place;
+    nor can any be added or taken away. What were done so would be held and saved, and never run.
+    """
+
+    def _refuse(self, name: Any, got: str) -> None:
+        raise refusal(
+            TypeError,
+            f"step {name} of a sequential cannot be set, added or taken away in place.",
+            where="sequential.module",
+            expected="the steps that it was built and checked with",
+            got=got,
+            fix=f"sequential.replaced({name!r}, step), or TensorDictSequential(*steps) for others",
+        )
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """Exchange a step, where that can be seen."""
+        held: Any = self._modules.get(name)
+        if held is None or isinstance(getattr(held, "module", None), _Fixed):
+            self._refuse(name, describe(module))
+        super().add_module(name, module)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, nn.Module):
+            self.add_module(name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def __delitem__(self, name: Any) -> None:
+        self._refuse(name, "nothing")
+
+
+class StepList(_Fixed, nn.ModuleList):
+    """Steps by number."""
+
+    def __init__(self, steps: Iterable[nn.Module]) -> None:
+        nn.Module.__init__(self)
+        self._modules.update({str(number): step for number, step in enumerate(steps)})
+
+    def insert(self, index: int, module: nn.Module) -> None:
+        """Refused."""
+        self._refuse(index, describe(module))
+
+
+class StepDict(_Fixed, nn.ModuleDict):
+    """Steps by name."""
+
+    def __init__(self, steps: Mapping[str, nn.Module]) -> None:
+        nn.Module.__init__(self)
+        self._modules.update(steps)

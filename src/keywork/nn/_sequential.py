@@ -13,7 +13,7 @@ from torch import nn
 
 from keywork._errors import ContractError, Finding, describe
 from keywork._keys import Key, as_keys, is_parent, listed, renamed
-from keywork._wiring import complete, subsequence
+from keywork._wiring import StepDict, StepList, complete, subsequence
 from keywork.nets import twin_of
 from keywork.nn._base import Inplace, TensorDictModuleBase
 from keywork.nn._check import Step, check_chain
@@ -117,7 +117,7 @@ class TensorDictSequential(TensorDictModuleBase):
         findings = findings or self.findings(steps)
         if findings:
             raise ContractError(type(self).__name__, findings)
-        self.module = nn.ModuleDict(steps) if isinstance(modules, Mapping) else nn.ModuleList(steps.values())
+        self.module = StepDict(steps) if isinstance(modules, Mapping) else StepList(steps.values())
         whole = reduce(Contract.then, [step.contract for step in steps.values()], Contract())
         self._in_keys, self._optional = whole.inputs, whole.optional
         self._out_keys, self._carries, self._selected = whole.writes, whole.carries, None
