@@ -34,6 +34,10 @@ RECURRENT_STATE_H = "recurrent_state_h"
 RECURRENT_STATE_C = "recurrent_state_c"
 INDEX = "index"
 PRIORITY_WEIGHT = "priority_weight"
+TD_ERROR = "td_error"
+DISCOUNT = "discount"
+VALID: Key = ("collector", "valid")
+"""Where a batch says which of its steps were really taken."""
 
 SINK = "_"
 """As an out-key: this output is dropped."""

@@ -12,12 +12,12 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from keywork._errors import ContractError, UsageError, describe
-from keywork._keys import DONE, IS_INIT, REWARD, TERMINATED, TRUNCATED, Key, next_key
+from keywork._keys import DONE, IS_INIT, REWARD, TERMINATED, TRUNCATED, VALID, Key, next_key
 from keywork._wiring import without_keys
 from keywork.collectors._carried import Carried
 from keywork.collectors._columns import Columns
 from keywork.collectors._meeting import check_meeting
-from keywork.envs import VALID, Env, EpisodeStats, Transition
+from keywork.envs import Env, EpisodeStats, Transition
 from keywork.modules import ExplorationModule, fill_action_specs
 from keywork.nn import ExplorationType, TensorDictModuleBase, set_exploration_type, set_recurrent_mode
 

@@ -11,13 +11,13 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import Tensor
 
-from keywork._keys import ACTION, DONE, IS_INIT, REWARD, TERMINATED, TRUNCATED, Key, next_key
+from keywork._keys import ACTION, DONE, IS_INIT, REWARD, TERMINATED, TRUNCATED, VALID, Key, next_key
 from keywork.envs._actions import ActionGate
 from keywork.envs._fault import EnvFault, env_error
 from keywork.envs._processes import ProcessWorkers
 from keywork.envs._sources import EnvSource, backend_for, name_of
 from keywork.envs._stepper import Stepper
-from keywork.envs._transition import VALID, Arrays, Transition, action_of
+from keywork.envs._transition import Arrays, Transition, action_of
 from keywork.specs import Binary, Composite, Spec, Unbounded
 
 

@@ -15,9 +15,6 @@ from keywork._keys import DONE, REWARD, TERMINATED, TRUNCATED, Key, listed, next
 Arrays = dict[Key, np.ndarray]
 Array = TypeVar("Array", np.ndarray, Tensor)
 
-VALID: Key = ("collector", "valid")
-"""Where a batch says which of its steps were really taken; see `Transition`."""
-
 
 class EpisodeStats(NamedTuple):
     """A finished episode.
