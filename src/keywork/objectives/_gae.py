@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from keywork._errors import ContractError, Finding, SpecError, refusal
-from keywork._keys import ADVANTAGE, DONE, REWARD, STATE_VALUE, TERMINATED, VALUE_TARGET, Key, listed, next_key
+from keywork._keys import ADVANTAGE, DONE, REWARD, STATE_VALUE, TERMINATED, VALUE_TARGET, listed, next_key, unique
 from keywork._wiring import without_keys
 from keywork.functional import generalized_advantage, normalize
-from keywork.nn import TensorDictModuleBase, set_recurrent_mode
+from keywork.nn import TensorDictModuleBase
+from keywork.objectives._along import Along
 from keywork.objectives._numbers import require_fraction
 
 
@@ -54,41 +54,26 @@ class GAE(TensorDictModuleBase):
             raise ContractError(type(self).__name__, strange)
         if STATE_VALUE not in value_network.out_keys:
             raise ContractError(type(self).__name__, [_no_value(value_network)])
-        observed, writes = value_network.in_keys, value_network.out_keys
-        # Of a recurrent critic: where its state after a step is, and which flags say that its state does not count.
-        after = {key: writes.index(next_key(key)) for key in value_network.contract.carries}
-        flags = [part.is_init_key for part in value_network.modules() if hasattr(part, "is_init_key")]
-        followed = [next_key(key) for key in (*observed, REWARD, DONE, TERMINATED) if key not in (*after, *flags)]
-        super().__init__([*observed, *followed], [ADVANTAGE, VALUE_TARGET, STATE_VALUE])
+        self._along = Along(value_network)
+        self._critics = list(unique([*self._along.reads, *self._along.follows, *_FOLLOWED]))
+        super().__init__(self._critics, [ADVANTAGE, VALUE_TARGET, STATE_VALUE])
         self.gamma, self.lmbda, self.average_gae = gamma, lmbda, average_gae
-        self.value_network, self._value_at = value_network, writes.index(STATE_VALUE)
-        self._observed, self._after, self._flags = observed, after, flags
-        self._critics = self._in_keys  # what its inputs are called in there, whatever they are renamed to
+        self.value_network, self._value_at = value_network, value_network.out_keys.index(STATE_VALUE)
 
     @torch.no_grad()
     def compute(self, *inputs: Any) -> tuple[Any, ...]:
         """Values of both ends of every step, then the recursion."""
-        held = dict(zip(self._critics, inputs, strict=True))
-        reward_t, done_t, terminated_t = inputs[-3:]
+        held = dict(zip(self._critics, inputs, strict=True))  # by their first names, whatever they are called now
+        reward_t, done_t, terminated_t = (held[key] for key in _FOLLOWED)
         if reward_t.ndim == 2 and reward_t.shape[1] == 1:
             raise self._no_rows(reward_t)
-        with set_recurrent_mode(True):
-            outputs = self.value_network.run(*inputs[: len(self._observed)])
-        with set_recurrent_mode(False):
-            v_tp1 = self.value_network.run(*self._one_step_on(held, outputs))[self._value_at]
+        outputs = self._along.run(held)
+        v_tp1 = self._along.run_ahead(held, outputs)[self._value_at]
         v_t = outputs[self._value_at]
         advantage_t, target_t = generalized_advantage(
             reward_t, v_t, v_tp1, terminated_t, done_t, gamma=self.gamma, lmbda=self.lmbda
         )
         return normalize(advantage_t) if self.average_gae else advantage_t, target_t, v_t
-
-    def _one_step_on(self, held: Mapping[Key, Any], outputs: Sequence[Any]) -> Iterator[Any]:
-        """What the critic reads there: its state after the step, even where an episode ends."""
-        for key in self._observed:
-            if key in self._after:
-                yield outputs[self._after[key]]
-            else:
-                yield torch.zeros_like(held[key]) if key in self._flags else held[next_key(key)]
 
     def _no_rows(self, reward: Tensor) -> SpecError:
         return refusal(
@@ -99,6 +84,9 @@ class GAE(TensorDictModuleBase):
             got=f"a batch {list(reward.shape[:1])}",
             fix="estimate before the batch is flattened; or, if this is one row, batch.unsqueeze(0)",
         )
+
+
+_FOLLOWED = tuple(next_key(key) for key in (REWARD, DONE, TERMINATED))
 
 
 def _no_value(network: TensorDictModuleBase) -> Finding:

@@ -38,6 +38,6 @@ class Algorithm(Protocol):
             progress: the share of all frames that had been collected before this batch, in [0, 1).
 
         Returns:
-            What to log, by names such as ``"loss/critic"``.
+            What to log, by names such as ``"loss/critic"``; nothing if nobody is to be told this time.
         """
         ...

@@ -18,7 +18,7 @@ class Observer(Protocol):
     """Somebody who is told of a training run's progress: a log, a display, a test."""
 
     def on_metrics(self, metrics: Metrics) -> None:
-        """Take one row of numbers: after each update."""
+        """Take one row of numbers: after each update that has something to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,9 @@ class Outcome:
 
 class Trainer:
     """Collect, update, tell; until all frames are collected or somebody presses Ctrl-C.
+
+    An algorithm that updates after every step need not say each time how it went: while its updates return nothing,
+    nobody is told, and the next row is of all frames and episodes since the last one.
 
     Args:
         algorithm: what learns.
@@ -67,23 +70,32 @@ class Trainer:
         began = time.perf_counter()
         interrupted = False
         try:
-            while self.algorithm.collector.frames < self.total_frames:
-                self._round(began)
+            self._rounds(began)
         except KeyboardInterrupt:
             interrupted = True
         return Outcome(self.algorithm.collector.frames, time.perf_counter() - began, interrupted)
 
-    def _round(self, began: float) -> None:
-        collector = self.algorithm.collector
-        start, before = time.perf_counter(), collector.frames
-        batch = collector.collect()
-        collected = time.perf_counter()
-        learned = self.algorithm.update(batch, before / self.total_frames)
-        now = time.perf_counter()
-        metrics: Metrics = {"step": collector.frames, "time": now - began}
-        metrics |= _episode_metrics(collector.take_episodes()) | learned
-        metrics["speed/steps_per_second"] = (collector.frames - before) / (now - start)
-        metrics["speed/collect_share"] = (collected - start) / (now - start)
+    def _rounds(self, began: float) -> None:
+        """Collect and update; tell whenever an update has something to say, and at the end of what is left untold."""
+        collector, update = self.algorithm.collector, self.algorithm.update
+        told, spent, collecting = collector.frames, 0.0, 0.0  # since somebody was told
+        while collector.frames < self.total_frames:
+            start, before = time.perf_counter(), collector.frames
+            batch = collector.collect()
+            collected = time.perf_counter()
+            learned = update(batch, before / self.total_frames)
+            now = time.perf_counter()
+            spent, collecting = spent + (now - start), collecting + (collected - start)
+            if learned or collector.frames >= self.total_frames:
+                speed = {
+                    "speed/steps_per_second": (collector.frames - told) / spent,
+                    "speed/collect_share": collecting / spent,
+                }
+                self._tell({"step": collector.frames, "time": now - began}, learned | speed)
+                told, spent, collecting = collector.frames, 0.0, 0.0
+
+    def _tell(self, first: Metrics, last: Metrics) -> None:
+        metrics = first | _episode_metrics(self.algorithm.collector.take_episodes()) | last
         for observer in self.observers:
             observer.on_metrics(metrics)
 
