@@ -27,15 +27,15 @@ interop: .venv-bench/installed  ## run the tests that need TorchRL, in the envir
 bench: .venv-bench/installed  ## measure speed, beside the peers
 	$(BENCH)/python benchmarks/run.py
 
-results: .venv/installed  ## train every entry of docs/results.md again
-	$(BIN)/python benchmarks/results.py
+results: .venv/mujoco  ## train every row of docs/results.md again: many hours; ONLY=text for some rows
+	$(BIN)/python benchmarks/results.py $(if $(ONLY),--only "$(ONLY)")
 
 clean:  ## remove the environments and the caches, never the runs
 	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The environments. Torch goes first and by its exact pin: where a small build of just that version is at hand, pip takes it.
 .venv/installed: EXTRAS = dev,plots
-.venv/installed: PINS = constraints.txt
+.venv/installed .venv/mujoco: PINS = constraints.txt
 .venv-bench/installed: EXTRAS = dev,plots,bench
 .venv-bench/installed: PINS = constraints-bench.txt
 .venv/installed: constraints.txt
@@ -48,4 +48,7 @@ clean:  ## remove the environments and the caches, never the runs
 	@echo '*' > $(@D)/.gitignore
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c $(PINS) `grep '^torch==' $(PINS)`
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[$(EXTRAS)]'
+	@touch $@
+.venv/mujoco: .venv/installed
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[mujoco]'
 	@touch $@
