@@ -3,90 +3,109 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from importlib.util import find_spec
 
-import numpy as np
 import torch
+from _collect_by_hand import Collect, by_keys, cart_pole, choices, native, pendulum, stepped
 from _timing import Result, compare, table
 from torch import nn
 
 from keywork.collectors import Collector
-from keywork.distributions import Categorical
+from keywork.distributions import Categorical, NormalParamExtractor, TanhNormal
 from keywork.envs import GymEnv
+from keywork.envs.native import CartPole
 from keywork.modules import ProbabilisticActor
 from keywork.nn import TensorDictModule
 
 ENV, NUM_ENVS, STEPS = "CartPole-v1", 8, 32
-Collect = Callable[[], object]  # one batch of NUM_ENVS * STEPS frames
+MANY = 4096
+COLUMNS = ["who", "steps/s", "µs a step", "ratio (quartiles)"]
 
 
 def collect(*, quick: bool) -> Iterator[str]:
-    """Batches of 8 x 32 frames, in turns."""
+    """A batch of 8 x 32 frames, a frame at a time as SAC wants it, and 4,096 x 32 frames in torch; in turns."""
     torch.manual_seed(0)
     with ExitStack() as stack:
-        contestants = {
-            "the same environments and policy by hand": _by_hand(stack.enter_context(GymEnv(ENV, NUM_ENVS, seed=0))),
-            "keywork Collector": _keywork(stack.enter_context(GymEnv(ENV, NUM_ENVS, seed=0))),
+        actor = _actor(_net(4, 2))
+        contestants: dict[str, Collect] = {
+            "SyncVectorEnv and the network by hand": _by_hand(),
+            "SyncVectorEnv by hand, the network as a key module": cart_pole(
+                by_keys(_actor(_net(4, 2))), NUM_ENVS, STEPS
+            ),
+            "keywork Collector": _batches(stack.enter_context(GymEnv(ENV, NUM_ENVS, seed=0)), actor, STEPS),
         }
         if find_spec("stable_baselines3"):
             contestants["stable-baselines3 collect_rollouts (with its critic)"] = _stable_baselines3()
         if find_spec("torchrl"):
             contestants["torchrl Collector, SerialEnv"] = _torchrl(stack)
-        times: dict[str, list[float]] = {name: [] for name in contestants}
-        for number in range(2 + (5 if quick else 40)):
-            for name, call in contestants.items():
-                began = time.perf_counter()
-                call()
-                if number >= 2:  # the first two warm up
-                    times[name].append((time.perf_counter() - began) / (NUM_ENVS * STEPS))
-    rows = [[name, *_cells(result)] for name, result in compare(times).items()]
-    yield table(f"{ENV} x {NUM_ENVS}, one process", ["who", "steps/s", "µs a step", "ratio (quartiles)"], rows)
+        rows = _turns(contestants, NUM_ENVS * STEPS, rounds=5 if quick else 60)
+        yield table(f"{ENV} x {NUM_ENVS}, {STEPS} steps a batch, one process", COLUMNS, rows)
+        env = stack.enter_context(GymEnv("Pendulum-v1", seed=0))
+        contestants = {
+            "the environment and the network by hand": pendulum(_net(3, 2)),
+            "keywork Collector": Collector(env, _squashed(env), frames_per_batch=1).collect,
+        }
+        rows = _turns(contestants, 1, rounds=300 if quick else 4000)
+        yield table("Pendulum-v1 x 1, 1 step a batch", COLUMNS, rows)
+    net = _net(4, 2)
+    contestants = {
+        "by hand": native(CartPole(MANY, seed=0), net, STEPS),
+        "the steps alone": stepped(CartPole(MANY, seed=0), STEPS),
+        "keywork Collector": _batches(CartPole(MANY, seed=0), _actor(net), STEPS),
+    }
+    rows = _turns(contestants, MANY * STEPS, rounds=2 if quick else 15)
+    yield table(f"{ENV} in torch x {MANY}, {STEPS} steps a batch", COLUMNS, rows)
+
+
+def _turns(contestants: Mapping[str, Collect], frames: int, rounds: int) -> list[list[str]]:
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(2 + rounds):
+        for name, call in contestants.items():
+            began = time.perf_counter()
+            call()
+            if number >= 2:  # the first two warm up
+                times[name].append((time.perf_counter() - began) / frames)
+    return [[name, *_cells(result)] for name, result in compare(times).items()]
 
 
 def _cells(result: Result) -> list[str]:
     ratio = f"{result.ratio:.2f}x ({result.low:.2f}-{result.high:.2f})"
-    return [f"{1 / result.seconds:,.0f}", f"{result.seconds * 1e6:.1f}", ratio]
+    return [f"{1 / result.seconds:,.0f}", f"{result.seconds * 1e6:.2f}", ratio]
 
 
-def _net() -> nn.Sequential:
-    return nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
+def _net(features: int, out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(features, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, out))
 
 
-def _by_hand(env: GymEnv) -> Collect:
-    net, observation = _net(), env.begin()["observation"]
+def _actor(net: nn.Module) -> ProbabilisticActor:
+    module = TensorDictModule(net, ["observation"], ["logits"])
+    return ProbabilisticActor(module, ["logits"], distribution_class=Categorical, return_log_prob=True)
 
-    @torch.no_grad()
-    def batch() -> dict[str, np.ndarray]:
-        nonlocal observation
-        size = (NUM_ENVS, STEPS)
-        kept = {name: np.empty((*size, 4), np.float32) for name in ("observation", "next_observation")}
-        kept |= {name: np.empty(size, np.float32) for name in ("log_prob", "reward")}
-        kept |= {"action": np.empty(size, np.int64)}
-        kept |= {name: np.empty(size, np.bool_) for name in ("terminated", "truncated")}
-        for t in range(STEPS):
-            log_p = torch.log_softmax(net(torch.from_numpy(observation)), -1)
-            # The Gumbel trick: the fastest way to draw from few categories on a CPU.
-            action = (log_p - torch.empty_like(log_p).exponential_().log_()).argmax(-1)
-            kept["observation"][:, t] = observation
-            kept["action"][:, t] = chosen = action.numpy()
-            kept["log_prob"][:, t] = log_p.gather(-1, action.unsqueeze(-1)).squeeze(-1).numpy()
-            reached = env.advance(chosen)
-            kept["next_observation"][:, t] = reached.next_observation["observation"]
-            kept["reward"][:, t : t + 1] = reached.reward
-            kept["terminated"][:, t : t + 1] = reached.terminated
-            kept["truncated"][:, t : t + 1] = reached.truncated
-            observation = reached.observation["observation"]
-        return kept
+
+def _squashed(env: GymEnv) -> ProbabilisticActor:
+    net = nn.Sequential(_net(3, 2), NormalParamExtractor())
+    module = TensorDictModule(net, ["observation"], ["loc", "scale"])
+    bounds = {"low": env.action_spec.low, "high": env.action_spec.high}
+    return ProbabilisticActor(
+        module, ["loc", "scale"], distribution_class=TanhNormal, distribution_kwargs=bounds, return_log_prob=False
+    )
+
+
+def _by_hand() -> Collect:
+    net = _net(4, 2)
+    return cart_pole(lambda observation: choices(net, observation), NUM_ENVS, STEPS)
+
+
+def _batches(env: GymEnv | CartPole, actor: ProbabilisticActor, steps: int) -> Collect:
+    collector = Collector(env, actor, frames_per_batch=env.num_envs * steps)
+
+    def batch() -> None:
+        collector.collect()
+        collector.take_episodes()
 
     return batch
-
-
-def _keywork(env: GymEnv) -> Collect:
-    net = TensorDictModule(_net(), ["observation"], ["logits"])
-    actor = ProbabilisticActor(net, ["logits"], distribution_class=Categorical, return_log_prob=True)
-    return Collector(env, actor, frames_per_batch=NUM_ENVS * STEPS).collect
 
 
 def _stable_baselines3() -> Collect:

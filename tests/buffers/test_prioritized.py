@@ -43,17 +43,17 @@ def test_weights_by_hand() -> None:
     buffer.update_priority(torch.arange(3), torch.tensor([1.0, 4.0, 16.0]))
     batch = buffer.sample(500)
     # The rarest row weighs (1 / 1) ** -0.5 = 1, the others (4 / 1) ** -0.5 = 1/2 and (16 / 1) ** -0.5 = 1/4.
-    expected = torch.tensor([1.0, 0.5, 0.25])[batch["number"]].unsqueeze(-1)
+    expected = torch.tensor([1.0, 0.5, 0.25])[batch["number"]]
     torch.testing.assert_close(batch["priority_weight"], expected)
     assert torch.equal(batch["index"], batch["number"])
-    assert batch["priority_weight"].shape == (500, 1)
+    assert batch["priority_weight"].shape == (500,)
 
 
 def test_weighted_means_are_those_of_equal_draws_when_beta_is_one() -> None:
     buffer = buffer_of(10, alpha=1.0, beta=1.0)
     buffer.update_priority(torch.arange(10), torch.arange(1.0, 11.0))
     batch = buffer.sample(100_000)
-    weight = batch["priority_weight"].squeeze(-1)
+    weight = batch["priority_weight"]
     mean = (weight * batch["number"]).sum() / weight.sum()
     assert abs(float(mean) - 4.5) < 0.05  # a standard error is below 0.015
 

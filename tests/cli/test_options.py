@@ -8,9 +8,9 @@ from typing import Literal
 import pytest
 
 from keywork._errors import UsageError
+from keywork.cli._asked import options_of
 from keywork.cli._eval import EvalOptions
 from keywork.cli._options import option_names, parse
-from keywork.cli._train import options_of
 from keywork.train import PPOConfig, RunSettings
 
 PPO = options_of("ppo")
@@ -27,13 +27,21 @@ TRAIN_PPO = {
         "name": "",
         "runs": Path("runs"),
         "threads": 1,
+        "device": "cpu",
+        "compile": False,
     },
     "ppo": {
+        "policy": "mlp",
+        "share-trunk": False,
+        "num-cells": (64, 64),
+        "activation": "tanh",
+        "normalize": False,
         "num-steps": 32,
         "num-epochs": 20,
         "minibatch-size": 256,
         "learning-rate": 1e-3,
         "anneal": True,
+        "anneal-clip": True,
         "gamma": 0.99,
         "gae-lambda": 0.9,
         "clip-epsilon": 0.2,
@@ -41,7 +49,9 @@ TRAIN_PPO = {
         "critic-coeff": 0.5,
         "max-grad-norm": 0.5,
         "normalize-advantage": True,
-        "num-cells": (64, 64),
+        "clip-value": 0.0,
+        "target-kl": 0.0,
+        "scale-rewards": False,
     },
 }
 
@@ -63,9 +73,11 @@ class TestFrozen:
         for group, frozen in TRAIN_PPO.items():
             config = getattr(options, group)
             assert {f.name.replace("_", "-"): getattr(config, f.name) for f in fields(config)} == frozen
-        flags = [name for frozen in TRAIN_PPO.values() for name in frozen]
+        usual = {name: value for frozen in TRAIN_PPO.values() for name, value in frozen.items()} | {"preset": False}
+        flags, switches = list(usual), [name for name, value in usual.items() if isinstance(value, bool)]
+        negated = [f"no-{name}" for name in switches]
         assert list(option_names(PPO)) == sorted(
-            [*flags, "no-anneal", "no-normalize-advantage"], key=lambda name: flags.index(name.removeprefix("no-"))
+            [*flags, *negated], key=lambda name: flags.index(name.removeprefix("no-"))
         )
 
     def test_every_option_of_eval_and_its_default(self):

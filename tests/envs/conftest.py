@@ -85,6 +85,48 @@ class Nested(gymnasium.Env):
         return self._observe(), -1.0, False, self.t == 3, {}
 
 
+class Doors(gymnasium.Env):
+    """Shows which doors are open, and raises where someone goes through a closed one. At the end all are closed.
+
+    Args:
+        action_space: Discrete or MultiDiscrete, a wall of doors for each part.
+        flags: the space of the mask.
+        where: "observation" or "info"; there as a tuple, one array for each wall, where there are several.
+        jammed: at which step of an episode no door opens.
+    """
+
+    def __init__(self, action_space=None, flags=None, where="observation", jammed=None):
+        self.action_space = spaces.Discrete(4, start=-1) if action_space is None else action_space
+        self.walls = np.ravel(getattr(self.action_space, "nvec", getattr(self.action_space, "n", None))).tolist()
+        self.flags, self.where, self.jammed = flags or spaces.MultiBinary(sum(self.walls)), where, jammed
+        step = spaces.Box(0, LENGTH, (1,), np.float32)
+        self.observation_space = step
+        if where == "observation":
+            self.observation_space = spaces.Dict({"observation": step, "action_mask": self.flags})
+
+    def _shown(self):
+        self.open = [np.zeros(n, self.flags.dtype) for n in self.walls]
+        for wall in self.open if self.t not in (LENGTH, self.jammed) else ():
+            wall[self.np_random.choice(len(wall), self.np_random.integers(1, len(wall) + 1), replace=False)] = 1
+        step = np.array([self.t], np.float32)
+        if self.where == "observation":
+            return {"observation": step, "action_mask": np.concatenate(self.open)}, {}
+        return step, {"action_mask": tuple(self.open) if len(self.open) > 1 else self.open[0]}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self._shown()
+
+    def step(self, action):
+        for wall, door in zip(self.open, np.ravel(action - self.action_space.start), strict=True):
+            if not wall[door]:
+                raise ValueError(f"door {door} is closed: {wall}")
+        self.t += 1
+        observation, info = self._shown()
+        return observation, 1.0, self.t == LENGTH, False, info
+
+
 class Faulty(Counting):
     """A Counting in which something goes wrong with one environment: the first whose reset gets to hold the file.
 
@@ -180,6 +222,11 @@ def reusing():
 @pytest.fixture
 def nested():
     return Nested
+
+
+@pytest.fixture
+def doors():
+    return Doors
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Nothing that is not an action reaches an environment."""
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from keywork._errors import EnvError, SpecError, UsageError
+from keywork.envs import GymEnv
 from keywork.envs._actions import ActionGate
 
 BOX = spaces.Box(np.array([-2, 0], np.float32), np.array([2, 1], np.float32))
@@ -122,7 +124,39 @@ def test_scores_in_place_of_an_index(form):
 
 
 def test_spaces_that_cannot_be_acted_in():
-    with pytest.raises(UsageError, match=r"cannot take actions of the space Tuple[\s\S]*TransformAction"):
-        gate(spaces.Tuple((spaces.Discrete(2),)))
+    with pytest.raises(UsageError, match=r"cannot take actions of the space Text[\s\S]*TransformAction"):
+        gate(spaces.Text(3))
     with pytest.raises(UsageError, match=r"one-hot actions \(one_hot=True\) for Box"):
         gate(BOX, one_hot=True)
+
+
+@pytest.mark.parametrize(
+    ("several", "one"),
+    [
+        (spaces.Dict({"arm": BOX, "hand": spaces.Box(0, 1, (3,))}), spaces.Box),
+        (spaces.Dict({"turn": spaces.Discrete(3), "jump": spaces.Discrete(2, start=5)}), spaces.MultiDiscrete),
+        (spaces.Tuple((spaces.Discrete(3), spaces.Discrete(2))), spaces.MultiDiscrete),
+    ],
+    ids=["boxes", "choices", "a tuple of choices"],
+)
+def test_what_to_type_for_several_actions_works(several, one, nested):
+    with pytest.raises(UsageError) as caught:
+        GymEnv(lambda: nested(several))
+    head, takes, fix = str(caught.value).split("\n")
+    assert head == f"GymEnv cannot take actions of the space {several}."
+    assert takes == "   It takes those of Box, Discrete, MultiDiscrete, MultiBinary."
+    start = "   Wrap the environment so that it takes one: "
+    assert fix.startswith(start)
+    assert fix.endswith(").")
+    env = nested(several)
+    wrapped = eval(fix.removeprefix(start)[:-1], {"gymnasium": gymnasium, "spaces": spaces, "env": env})
+    assert isinstance(wrapped.action_space, one)
+    with GymEnv(wrapped, seed=0) as running:
+        for _ in range(2):
+            running.rollout(5)
+            assert several.contains(env.taken)
+
+
+def test_a_mixture_of_actions_has_no_ready_wrapper():
+    with pytest.raises(UsageError, match=r"takes one: gymnasium.wrappers.TransformAction\(env, lambda a: ..., ...\)."):
+        gate(spaces.Dict({"turn": spaces.Discrete(3), "arm": BOX}))

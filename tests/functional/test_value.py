@@ -65,9 +65,9 @@ def test_a_trailing_one_does_not_broadcast():
 
 def test_unknown_kind():
     with pytest.raises(SpecError) as error:
-        value_loss(value, target, kind="l1")
+        value_loss(value, target, kind="l3")
     assert str(error.value) == (
-        "value_loss cannot be computed: kind='l1' is no loss. It takes one of 'l2', 'smooth_l1'. "
+        "value_loss cannot be computed: kind='l3' is no loss. It takes one of 'l2', 'l1', 'smooth_l1'. "
         "Pass kind='l2' for the squared error."
     )
 

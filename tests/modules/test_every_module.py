@@ -35,14 +35,19 @@ from keywork.modules import (
     DistributionalQValueModule,
     EGreedyModule,
     EnsembleModule,
+    FrameStack,
     GRUModule,
     LSTMModule,
+    NetworkConfig,
     NoisyLinear,
     OrnsteinUhlenbeckProcessModule,
     ProbabilisticActor,
     QValueActor,
     QValueModule,
     RandomPolicy,
+    RewardClip,
+    RewardScaling,
+    RunningNorm,
     SDEConfig,
     TanhModule,
     ValueOperator,
@@ -214,6 +219,31 @@ def critic(k: Place) -> ValueOperator:
 
 def loss(k: Place) -> ClipPPOLoss:
     return ClipPPOLoss(choosing_actor(Categorical, k), critic(k))
+
+
+def running_norm(k: Place) -> RunningNorm:
+    """Of observations [3] that have been seen: no mean is 0, and no variance 1."""
+    norm = RunningNorm({k("observation"): Unbounded((3,))}, out_keys=[k("standard")], clip=1.5)
+    norm.update(3.0 * STATES + 1.0)
+    return norm
+
+
+def actor_behind_a_norm(k: Place) -> ProbabilisticActor:
+    seen = Composite({k("observation"): Unbounded((3,))})
+    config = NetworkConfig(num_cells=(8,), observation_norm=running_norm(k))
+    return ProbabilisticActor.from_spec(seen, Composite({k("action"): Choice(4)}), config=config)
+
+
+def reward_scaling(k: Place) -> RewardScaling:
+    scale = RewardScaling(num_envs=B, gamma=0.9, reward_key=k(("next", "reward")))
+    key, going = k(("next", "reward")), torch.zeros(B, T, 1, dtype=torch.bool)
+    scale.update(TensorDict({key: torch.randn(B, T, 1), (*key[:-1], "done"): going}, batch_size=[B, T]))
+    return scale
+
+
+def frame_stack(k: Place, **options: Any) -> FrameStack:
+    keys = {"frames_key": k("frames"), "is_init_key": k("is_init")}
+    return FrameStack(3, {k("observation"): Unbounded((3,))}, k("observation"), k("stack"), **keys, **options)
 
 
 def fold(td: TensorDict) -> TensorDict:
@@ -389,6 +419,21 @@ CASES = {
         sequences=True,
         exempt={"batch_shapes": "the last dimension of its batch is time"},
     ),
+    "FrameStack": Case(frame_stack, (STATES, torch.randn(B, 2, 3), ~FIRST)),
+    "FrameStack, first": Case(partial(frame_stack, padding="zero"), (STATES, torch.randn(B, 2, 3), FIRST)),
+    "FrameStack, joined": Case(partial(frame_stack, dim=-1), (STATES, torch.randn(B, 2, 3), ~FIRST)),
+    "FrameStack, sequences": Case(
+        frame_stack,
+        along_time(torch.randn(B, 2, 3)),
+        batch_dims=2,
+        sequences=True,
+        exempt={"batch_shapes": "the last dimension of its batch is time"},
+    ),
+    "RunningNorm": Case(running_norm, (STATES,)),
+    "RunningNorm of specs": Case(actor_behind_a_norm, (STATES,), noisy=True),
+    "EnsembleModule of norms": Case(lambda k: EnsembleModule(running_norm(k), 5), (STATES,)),
+    "RewardScaling": Case(reward_scaling, (torch.linspace(-1.0, 1.0, B).unsqueeze(-1),)),
+    "RewardClip": Case(lambda k: RewardClip(-0.5, 0.5, reward_key=k(("next", "reward"))), (torch.randn(B, 1),)),
     "GAE": Case(lambda k: GAE(0.9, 0.8, critic(k)), transitions(), batch_dims=2, exempt=TIMED),
     "ClipPPOLoss": Case(loss, samples(), exempt=SCORED),
 }

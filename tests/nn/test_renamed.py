@@ -158,7 +158,7 @@ def entry(module, key):
     name = key if isinstance(key, str) else key[-1]
     if key in carried:
         return carried[key].zero((3, 5)) + 0.5
-    if name in ("is_init", "done", "terminated"):
+    if name in ("is_init", "done", "terminated", "valid"):
         return torch.rand(3, 5, 1) < 0.3
     if name == "action_mask":
         return torch.ones(3, 5, 2, dtype=torch.bool)
@@ -340,7 +340,7 @@ class TestPolicies:
         gae = GAE(0.9, 0.95, ValueOperator(nn.Linear(4, 1))).renamed({"observation": "pixels", "advantage": "gain"})
         assert gae.in_keys[:2] == ["pixels", ("next", "pixels")]
         loss = ppo().renamed(names)
-        assert loss.in_keys == ["pixels", "move", "sample_log_prob", "gain", "value_target"]
+        assert loss.contract.reads == ("pixels", "move", "sample_log_prob", "gain", "value_target")
 
 
 class TestWhatIsShared:

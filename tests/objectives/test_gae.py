@@ -64,7 +64,7 @@ def test_average_gae_standardises_the_advantages_alone():
 
 def test_reads_what_its_critic_reads_at_both_ends_of_a_step():
     critic = ValueOperator(nn.Bilinear(1, 1, 1), ["position", ("sensors", "speed")])
-    assert GAE(0.9, 0.9, critic).in_keys == [
+    assert GAE(0.9, 0.9, critic).contract.reads == (
         "position",
         ("sensors", "speed"),
         ("next", "position"),
@@ -72,7 +72,7 @@ def test_reads_what_its_critic_reads_at_both_ends_of_a_step():
         ("next", "reward"),
         ("next", "done"),
         ("next", "terminated"),
-    ]
+    )
 
 
 def test_a_critic_without_a_value_is_refused():

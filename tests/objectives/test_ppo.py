@@ -98,7 +98,7 @@ def test_value_clipping_reads_the_collected_value():
         critic.module.weight.zero_()
         critic.module.bias.fill_(3.0)
     loss = ClipPPOLoss(actor(), critic, clip_value=0.5)
-    assert loss.in_keys[-1] == "state_value"
+    assert loss.contract.reads[-1] == "state_value"
     out = loss(batch(state_value=torch.zeros(2, 1), value_target=torch.full((2, 1), 4.0)))
     # max((3 - 4)^2, (0.5 - 4)^2) = 12.25
     assert out["loss_critic"].item() == pytest.approx(12.25)
@@ -144,7 +144,7 @@ def test_of_several_actions_the_ratio_is_that_of_all_together(options, old):
     for parameter in policy.parameters():
         nn.init.zeros_(parameter)
     loss = ClipPPOLoss(policy, ValueOperator(nn.Linear(3, 1)), clip_epsilon=0.9, entropy_coeff=1.0)
-    assert loss.in_keys == ["observation", "x", "k", *old, "advantage", "value_target"]
+    assert loss.contract.reads == ("observation", "x", "k", *old, "advantage", "value_target")
     td = batch(x=torch.full((2, 1), 1.0), k=torch.zeros(2, dtype=torch.int64))
     out = loss(td.update({key: torch.full((2,), value) for key, value in old.items()}))
     # loc 0, scale 1, even logits: log p = -1/2 - log(2 pi) / 2 - log 2 = -0.5 - 0.918939 - 0.693147 = -2.112086

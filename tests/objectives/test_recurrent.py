@@ -97,7 +97,7 @@ def test_an_estimator_does_not_ask_for_states_and_flags_of_the_following_step():
     critic = ActorValueOperator(
         memory, TensorDictModule(nn.Linear(8, 1), "features", "action"), ValueOperator(nn.Linear(8, 1), ["features"])
     ).get_value_operator()
-    assert GAE(0.9, 0.9, critic).in_keys == [
+    assert GAE(0.9, 0.9, critic).contract.reads == (
         "eye",
         "memory",
         ("flags", "first"),
@@ -105,7 +105,7 @@ def test_an_estimator_does_not_ask_for_states_and_flags_of_the_following_step():
         ("next", "reward"),
         ("next", "done"),
         ("next", "terminated"),
-    ]
+    )
 
 
 def test_a_minibatch_of_single_steps_is_refused():

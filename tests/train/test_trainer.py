@@ -119,3 +119,27 @@ def test_exploration_fades_while_it_trains(walk):
         Trainer(algorithm, total_frames=20).train()
     # Three batches of 8 frames: 1 - 24 / 32
     assert explore.eps.item() == 0.25
+
+
+class Seldom(Watching):
+    """Says something after every third update only."""
+
+    def update(self, batch, progress):
+        super().update(batch, progress)
+        return {"watching/updates": float(len(self.told))} if len(self.told) % 3 == 0 else {}
+
+
+def test_nobody_is_told_while_updates_say_nothing(walk):
+    # One environment, a frame a round, episodes of 1, 2, 3, 3, ... steps: they end with frames 1, 3, 6, 9, ...
+    with GymEnv(walk, num_envs=1, seed=0) as env:
+        notes = Notes()
+        outcome = Trainer(Seldom(env, frames=1), total_frames=8, observers=[notes]).train()
+    # Told after updates 3 and 6, and at the end of the two frames that are left, of which nobody has heard.
+    assert [row["step"] for row in notes.rows] == [3, 6, 8]
+    assert [row.get("watching/updates") for row in notes.rows] == [3.0, 6.0, None]
+    # The episodes of all frames since the last row: two, one, none.
+    assert [row.get("episode/count") for row in notes.rows] == [2.0, 1.0, None]
+    # Together the rows speak of all 8 frames, and of no longer than it took.
+    seconds = sum(n / row["speed/steps_per_second"] for n, row in zip((3, 3, 2), notes.rows, strict=True))
+    assert 0.0 < seconds <= outcome.seconds
+    assert all(0.0 < row["speed/collect_share"] < 1.0 for row in notes.rows)

@@ -21,11 +21,11 @@ class SamplerWithoutReplacement(Sampler):
     Args:
         drop_last: leave out what is left at the end of an epoch where it makes no whole batch.
 
-    >>> from keywork.buffers._ring import Ring
-    >>> sampler = SamplerWithoutReplacement()
-    >>> sampler.begin(Ring(steps=5, num_envs=1, filled=5), None)
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> batches = [sampler.draw(2, generator).rows.tolist() for _ in range(3)]
+    >>> from keywork.buffers import ReplayBuffer
+    >>> from tensordict import TensorDict
+    >>> buffer = ReplayBuffer(100, sampler=SamplerWithoutReplacement(), seed=0)
+    >>> buffer.extend(TensorDict(time=torch.arange(5), batch_size=[5]))
+    >>> batches = [buffer.sample(2)["time"].tolist() for _ in range(3)]
     >>> [len(batch) for batch in batches], sorted(sum(batches, []))
     ([2, 2, 1], [0, 1, 2, 3, 4])
     """
@@ -40,15 +40,16 @@ class SamplerWithoutReplacement(Sampler):
         self._at = self._order.numel()
 
     def draw(self, size: int, generator: torch.Generator) -> Draw:
-        rows = self.ring.rows
-        if size > rows:
-            raise UsageError(
-                f"SamplerWithoutReplacement cannot draw {size} rows: the buffer holds {rows}, and none comes twice. "
-                f"Type batch_size={rows} or less."
-            )
         left = self._order.numel() - self._at
         if left < (size if self.drop_last else 1):
-            self._order, self._at = torch.randperm(rows, generator=generator), 0
+            rows = self.valid_rows()
+            self._order, self._at = rows[torch.randperm(rows.numel(), generator=generator)], 0
+        rows_in_all = self._order.numel()
+        if size > rows_in_all:
+            raise UsageError(
+                f"SamplerWithoutReplacement cannot draw {size} rows: the buffer holds {rows_in_all}, and none comes "
+                f"twice. Type batch_size={rows_in_all} or less."
+            )
         index = self._order[self._at : self._at + size]
         self._at += index.numel()
         return Draw(index, {})

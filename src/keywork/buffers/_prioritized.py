@@ -26,16 +26,21 @@ class PrioritizedSampler(Sampler):
     one another. The largest weight of a batch is one (the minimum goes over the batch), so that weights only scale
     steps down.
 
-    Every batch holds ``"index"`` [B], which rows they are, for ``update_priority``, and ``"priority_weight"`` [B, 1],
-    by which each row's loss is to be multiplied.
+    Every batch holds ``"index"`` [B], which rows they are, for ``update_priority``, and ``"priority_weight"`` [B], by
+    which each row's loss is to be multiplied.
 
     Args:
         alpha: α in [0, 1], how much priorities count; with 0 all rows are alike.
-        beta: β in [0, 1], how much of that the weights undo. It may be set at any time: it usually goes to 1.
+        beta: β in [0, 1], how much of that the weights undo; or two such numbers, between which it goes in a straight
+            line while the buffer is given ``beta_frames`` steps.
+        beta_frames: over how many steps, if beta is two numbers.
         eps: ε > 0, what keeps rows of priority zero from never coming again.
 
+    Attributes:
+        beta: the β of the next batch.
+
     Raises:
-        UsageError: a number is out of range.
+        UsageError: a number is out of range, or only one of two betas and beta_frames is given.
 
     >>> from keywork.buffers import ReplayBuffer
     >>> from tensordict import TensorDict
@@ -44,12 +49,29 @@ class PrioritizedSampler(Sampler):
     >>> buffer.update_priority(torch.arange(4), torch.tensor([0.0, 0.0, 1.0, 3.0]))
     >>> buffer.sample(1000)["index"].unique().tolist()
     [2, 3]
+    >>> sampler = PrioritizedSampler(beta=(0.4, 1.0), beta_frames=60)
+    >>> ReplayBuffer(100, sampler=sampler).extend(TensorDict(reward=torch.zeros(20, 1), batch_size=[20]))
+    >>> round(sampler.beta, 3)
+    0.6
     """
 
     writes: tuple[Key, ...] = (INDEX, PRIORITY_WEIGHT)
 
-    def __init__(self, *, alpha: float = 0.6, beta: float = 0.4, eps: float = 1e-8) -> None:
-        for name, value, low, high in (("alpha", alpha, 0.0, 1.0), ("beta", beta, 0.0, 1.0), ("eps", eps, 1e-12, 1.0)):
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.6,
+        beta: float | tuple[float, float] = 0.4,
+        beta_frames: int | None = None,
+        eps: float = 1e-8,
+    ) -> None:
+        first, last = beta if isinstance(beta, tuple) else (beta, beta)
+        for name, value, low, high in (
+            ("alpha", alpha, 0.0, 1.0),
+            ("beta", first, 0.0, 1.0),
+            ("beta", last, 0.0, 1.0),
+            ("eps", eps, 1e-12, 1.0),
+        ):
             if not low <= value <= high:
                 raise refusal(
                     UsageError,
@@ -59,8 +81,18 @@ class PrioritizedSampler(Sampler):
                     got=repr(value),
                     fix=f"{name}={min(max(value, low), high):g}" if value == value else f"{name}=...",
                 )
-        self.alpha, self.beta, self.eps = alpha, beta, eps
-        self._largest = 1.0
+        if isinstance(beta, tuple) != (beta_frames is not None) or (beta_frames is not None and beta_frames < 1):
+            raise refusal(
+                UsageError,
+                "PrioritizedSampler cannot tell over how many steps beta goes from one number to another.",
+                where="beta_frames",
+                expected="two numbers and a number of steps of at least 1, or one number",
+                got=f"beta={beta!r}, beta_frames={beta_frames!r}",
+                fix="PrioritizedSampler(beta=(0.4, 1.0), beta_frames=1_000_000), or beta=0.4 for one that stays",
+            )
+        self.alpha, self.beta, self.eps = float(alpha), float(first), float(eps)
+        self._first, self._last, self._beta_frames = float(first), float(last), beta_frames
+        self._seen, self._largest = 0, 1.0
 
     def begin(self, ring: Ring, storage: Storage) -> None:
         super().begin(ring, storage)
@@ -71,13 +103,19 @@ class PrioritizedSampler(Sampler):
         weight, num_envs = (self._largest + self.eps) ** self.alpha, self.ring.num_envs
         for start, stop, _ in pieces:
             self._tree.fill(start * num_envs, stop * num_envs, weight)
+            self._seen += (stop - start) * num_envs
+            if self._valid is not None:
+                none = (~self.valid(torch.arange(start * num_envs, stop * num_envs))).nonzero().view(-1)
+                self._tree.set(none + start * num_envs, torch.zeros(none.numel(), dtype=torch.float64))
+        if self._beta_frames is not None:
+            self.beta = self._first + (self._last - self._first) * min(1.0, self._seen / self._beta_frames)
 
     def draw(self, size: int, generator: torch.Generator) -> Draw:
-        tree = self._tree
-        index = tree.find(torch.rand(size, generator=generator, dtype=torch.float64))
-        mass = tree.weights.index_select(0, index)
-        weight = (mass / mass.min()).pow_(-self.beta).float()
-        return Draw(index, {INDEX: index, PRIORITY_WEIGHT: weight.unsqueeze(-1)})
+        if self._valid is not None and not self._tree.total:
+            self.valid_rows()  # says that there is none
+        index, mass = self._tree.find(torch.rand(size, generator=generator, dtype=torch.float64))
+        weight = mass.div_(mass.min()).pow_(-self.beta).float()
+        return Draw(index, {INDEX: index, PRIORITY_WEIGHT: weight})
 
     def update_priority(self, index: Tensor, priority: Tensor) -> None:
         """Set the priorities of rows, usually the absolute errors of the batch that was just learnt from.
@@ -95,7 +133,8 @@ class PrioritizedSampler(Sampler):
         priority = priority.detach().to("cpu", torch.float64).reshape(-1)
         self._check(index, priority)
         self._largest = max(self._largest, float(priority.max())) if priority.numel() else self._largest
-        self._tree.set(index, (priority + self.eps).pow_(self.alpha))
+        weight = (priority + self.eps).pow_(self.alpha)
+        self._tree.set(index, weight if self._valid is None else weight.mul_(self.valid(index)))
 
     def _check(self, index: Tensor, priority: Tensor) -> None:
         if index.dtype != torch.int64 or index.shape != priority.shape:
@@ -126,13 +165,14 @@ class PrioritizedSampler(Sampler):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """The weights of all rows, the largest priority so far, and β."""
-        return {"weights": self._tree.weights[: self.ring.rows].clone(), "largest": self._largest, "beta": self.beta}
+        """The weights of all rows, the largest priority so far, β, and the steps given."""
+        weights = self._tree.weights[: self.ring.rows].clone()
+        return {"weights": weights, "largest": self._largest, "beta": self.beta, "seen": self._seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         weights = state["weights"]
         self._tree.set(torch.arange(weights.numel()), weights)
-        self._largest, self.beta = float(state["largest"]), float(state["beta"])
+        self._largest, self.beta, self._seen = float(state["largest"]), float(state["beta"]), int(state["seen"])
 
 
 def _range(values: Tensor) -> tuple[Any, Any]:

@@ -6,35 +6,41 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import torch
-from tensordict import is_leaf_nontensor
+from tensordict import is_leaf_nontensor, is_tensor_collection
 from torch import Tensor
 
 from keywork._errors import MissingKeyError, SpecError, refusal, shape_of
-from keywork._keys import Key, is_parent, listed, meant, path_of, unique
-from keywork.buffers._layout import Layout
+from keywork._keys import VALID, Key, is_parent, listed, meant, path_of, unique
+from keywork.buffers._layout import Field
 
 
 class Reader:
     """Takes the entries of one layout out of TensorDicts, time first.
 
     Args:
-        layout: the entries.
-        keys: what is kept; None for everything, and then an entry that was not there before is an error.
+        fields: the entries.
+        strict: whether an entry that is none of them is an error.
+        device: where their values go.
     """
 
-    def __init__(self, layout: Layout, keys: Sequence[Key] | None) -> None:
-        self._layout, self._fields, self._strict = layout, layout.fields, keys is None
+    def __init__(self, fields: Sequence[Field], device: torch.device, *, strict: bool) -> None:
+        self._fields, self._strict, self._device = fields, strict, device
+        self._keys, self._on_cpu = [field.key for field in fields], device.type == "cpu"
         self._dtypes = [field.dtype for field in self._fields]
         self._lead: Any = None  # the batch size for which these are the shapes
         self._shapes: list[torch.Size] = []
         paths = [path_of(field.key) for field in self._fields]
         groups = unique(path[:end] for path in paths for end in range(1, len(path)))
-        # For each group: its path, how many entries it has, and where its leaves go.
-        self._groups: list[tuple[Any, int, list[tuple[str, int]]]] = []
-        for group in ((), *[path_of(group) for group in groups]):
+        # For each group: the one that it is in and its name there, how many entries it has, where its leaves go.
+        self._groups: list[tuple[int, str, int, list[tuple[str, int]]]] = []
+        order = [(), *[path_of(group) for group in groups]]
+        for group in order:
             own = [(path[-1], number) for number, path in enumerate(paths) if path[:-1] == group]
-            inner = sum(len(path_of(other)) == len(group) + 1 and path_of(other)[:-1] == group for other in groups)
-            self._groups.append((group, len(own) + inner, own))
+            inner = sum(len(other) == len(group) + 1 and other[:-1] == group for other in order)
+            above, name = (order.index(group[:-1]), group[-1]) if group else (0, "")
+            self._groups.append((above, name, len(own) + inner, own))
+        # What says which steps are none cannot come later: those before would count.
+        self._watch = path_of(VALID)[0] if not strict and VALID not in self._keys else None
 
     def read(self, td: Any) -> list[Tensor]:
         """The values in the order of the layout's fields, ``[*td.batch_size, *shape]``.
@@ -46,29 +52,31 @@ class Reader:
         if td.batch_size != self._lead:
             self._lead, self._shapes = td.batch_size, [td.batch_size + field.shape for field in self._fields]
         values: list[Any] = [None] * len(self._fields)
-        dtypes, shapes = self._dtypes, self._shapes
-        try:
-            for group, count, own in self._groups:
-                entries = dict((td[group] if group else td).items())
-                if self._strict and len(entries) != count:
-                    self._refuse_extra(td)
-                for name, number in own:
-                    value = entries[name]
-                    if (
-                        not isinstance(value, Tensor)
-                        or value.dtype is not dtypes[number]
-                        or value.shape != shapes[number]
-                    ):
-                        self._refuse(value, number)
-                    values[number] = value
-        except KeyError as error:
-            if isinstance(error, MissingKeyError):
-                raise
-            raise self._missing(td) from error
+        dtypes, shapes, on_cpu = self._dtypes, self._shapes, self._on_cpu
+        held: list[dict[str, Any]] = []
+        for above, name, count, own in self._groups:
+            group: Any = held[above].get(name) if name else td
+            if not is_tensor_collection(group):
+                raise missing(self._keys, leaves(td))
+            entries = dict(group.items())
+            held.append(entries)
+            if self._strict and len(entries) != count:
+                self._refuse_extra(td)
+            for leaf, number in own:
+                value = entries.get(leaf)
+                if not isinstance(value, Tensor) or value.dtype is not dtypes[number] or value.shape != shapes[number]:
+                    self._refuse(td, value, number)
+                if value.requires_grad or not on_cpu or not value.is_cpu:
+                    value = value.detach().to(self._device)
+                values[number] = value
+        if self._watch in held[0] and VALID in leaves(td):
+            self._refuse_extra(td)
         return values
 
-    def _refuse(self, value: Any, number: int) -> NoReturn:
+    def _refuse(self, td: Any, value: Any, number: int) -> NoReturn:
         field = self._fields[number]
+        if value is None:
+            raise missing(self._keys, leaves(td))
         raise refusal(
             SpecError,
             f"ReplayBuffer.extend cannot store {field.key!r}: it is not what it was when the buffer was allocated.",
@@ -80,19 +88,16 @@ class Reader:
 
     def _refuse_extra(self, td: Any) -> None:
         held = leaves(td)
-        extra = [key for key in held if key not in self._layout.keys]
+        extra = [key for key in held if key not in self._keys and (self._strict or key == VALID)]
         if extra:
             raise refusal(
                 SpecError,
                 f"ReplayBuffer.extend cannot store {extra[0]!r}: its rows have no place for it.",
                 where=repr(extra[0]),
-                expected=listed(self._layout.keys),
+                expected=listed(self._keys),
                 got=listed(held),
                 fix=f"del td[{extra[0]!r}], or ReplayBuffer(..., keys=[...]) to say once what is kept",
             )
-
-    def _missing(self, td: Any) -> MissingKeyError:
-        return missing(self._layout.keys, leaves(td))
 
 
 def leaves(td: Any) -> list[Key]:
@@ -112,7 +117,8 @@ def kept(td: Any, keys: Sequence[Key] | None) -> list[Key]:
     absent = [key for key in keys if not any(key == other or is_parent(key, other) for other in held)]
     if absent:
         raise missing(absent, held)
-    return [key for key in held if any(key == other or is_parent(other, key) for other in keys)]
+    # Steps that are none must not be drawn, whatever else is kept.
+    return [key for key in held if key == VALID or any(key == other or is_parent(other, key) for other in keys)]
 
 
 def missing(keys: Sequence[Key], held: Sequence[Key]) -> MissingKeyError:

@@ -9,12 +9,14 @@ import torch
 from tensordict import TensorDict
 
 from keywork._errors import SpecError, UsageError, refusal
-from keywork._keys import Key, as_keys, listed
-from keywork.buffers._layout import Layout, fields_of
-from keywork.buffers._reader import Reader, kept
+from keywork._keys import DISCOUNT, NEXT, Key, as_keys, listed, next_key
+from keywork.buffers._layout import fields_of
+from keywork.buffers._n_step import NStep
+from keywork.buffers._reader import Reader, kept, leaves
 from keywork.buffers._ring import Ring
 from keywork.buffers._sampler import RandomSampler, Sampler
-from keywork.buffers._storage import Storage
+from keywork.buffers._slices import SliceSampler
+from keywork.buffers._storage import Plan, Storage
 from keywork.specs import Composite
 
 
@@ -33,9 +35,16 @@ class ReplayBuffer:
             None for everything.
         seed: of the buffer's own generator, from which all its draws come; None for an arbitrary one.
         device: where the steps are kept, and the batches come from.
+        n_step: if given, a sampled step's ``("next", "reward")`` is the discounted sum of up to so many rewards from
+            it on, all else of ``"next"`` is that of the last of these m steps, and ``"discount"`` [B, 1] is γᵐ, by
+            which the value after it counts. Sums end with the episode, and at the newest step of a stream.
+        gamma: γ of these sums, in [0, 1].
+
+    Steps that are none of an episode, where ``("collector", "valid")`` is False, are stored and never drawn.
 
     Raises:
-        UsageError: a number is out of range.
+        UsageError: a number is out of range; only one of n_step and gamma is given; or n-step samples are asked of
+            slices, which hold all steps as they are.
 
     >>> buffer = ReplayBuffer(1_000, batch_size=32, keys=["observation", "next"], seed=0)
     >>> buffer.extend(TensorDict({"observation": torch.randn(8, 3), ("next", "reward"): torch.ones(8, 1)}, [8]))
@@ -54,6 +63,8 @@ class ReplayBuffer:
         keys: Sequence[Any] | None = None,
         seed: int | None = None,
         device: Any = None,
+        n_step: int | None = None,
+        gamma: float | None = None,
     ) -> None:
         for name, value in (("capacity", capacity), ("batch_size", 1 if batch_size is None else batch_size)):
             _check_count(name, value)
@@ -66,7 +77,42 @@ class ReplayBuffer:
             self._generator.seed()
         else:
             self._generator.manual_seed(seed)
+        self._n_step = None if n_step is None and gamma is None else NStep(n_step, gamma)
+        if self._n_step is not None and isinstance(self.sampler, SliceSampler):
+            raise UsageError(
+                "ReplayBuffer cannot make n-step samples of slices: a slice holds each of its steps as it was stored. "
+                "Leave out n_step and gamma, and compute n_step_return of the slice; or type sampler=RandomSampler()."
+            )
+        self._share = False
         self._storage: Storage | None = None
+        self._known: Any = None  # a batch size that was found to be right
+
+    def share_next(self) -> ReplayBuffer:
+        """Do not store twice what follows a step: ``("next", x)`` is x of the step after it, where that is the same.
+
+        What is drawn is the same to the last bit. With images it halves the memory; where ends of episodes are kept,
+        they take memory that is allocated when they come. A batch with ``"next"`` costs one more jump in memory a row.
+
+        Returns:
+            This buffer.
+
+        Raises:
+            UsageError: memory is allocated already.
+
+        >>> frames = TensorDict({"pixels": torch.zeros(9, 84, 84), ("next", "pixels"): torch.zeros(9, 84, 84)}, [9])
+        >>> plain, shared = ReplayBuffer(1_000), ReplayBuffer(1_000).share_next()
+        >>> plain.extend(frames), shared.extend(frames)
+        (None, None)
+        >>> round(shared.nbytes / plain.nbytes, 2)
+        0.53
+        """
+        if self._storage is not None:
+            raise UsageError(
+                "ReplayBuffer is allocated already: type ReplayBuffer(capacity, ...).share_next() before the first "
+                "extend(td)."
+            )
+        self._share = True
+        return self
 
     def extend(self, td: Any) -> None:
         """Store a batch: one step after the other of one stream ``[T]``, or of several ``[num_envs, T]``.
@@ -82,8 +128,10 @@ class ReplayBuffer:
         if self._storage is None:
             self._allocate_for(td)
         storage, batch_size = self.storage, td.batch_size
-        if batch_size[:-1] != storage.lead[1:] or not batch_size:
-            self._refuse_batch_size(batch_size)
+        if batch_size != self._known:
+            if batch_size[:-1] != storage.lead[1:] or not batch_size:
+                self._refuse_batch_size(batch_size)
+            self._known = batch_size
         values = self._reader.read(td)
         pieces = self._ring.advance(batch_size[-1])
         storage.write(values, batch_size, pieces)
@@ -104,7 +152,10 @@ class ReplayBuffer:
         if not len(self):
             raise UsageError("ReplayBuffer.sample has nothing to draw from: extend(td) the buffer first.")
         rows, entries = self.sampler.draw(size, self._generator)
-        return self.storage.read(rows, entries)
+        if self._n_step is None:
+            return self.storage.read(rows, entries)
+        last, more = self._n_step.of(rows)
+        return self.storage.read(rows, {**entries, **more}, last)
 
     def update_priority(self, index: Any, priority: Any) -> None:
         """Say how much rows matter: ``batch["index"]``, and one number >= 0 each, such as the absolute error.
@@ -156,12 +207,12 @@ class ReplayBuffer:
         """
         if self._keys is not None or self._storage is None:
             return self._keys
-        return self._storage.layout.keys
+        return self._storage.keys
 
     @property
     def writes(self) -> tuple[Key, ...]:
         """The keys that a batch holds besides those that were stored, as ``flow.Part(writes=...)`` takes them."""
-        return self.sampler.writes
+        return self.sampler.writes if self._n_step is None else (*self.sampler.writes, DISCOUNT)
 
     @property
     def storage(self) -> Storage:
@@ -182,8 +233,7 @@ class ReplayBuffer:
         state: dict[str, Any] = {"capacity": self.capacity, "generator": self._generator.get_state()}
         if self._storage is not None:
             storage, ring = self._storage, self._ring
-            steps = TensorDict(dict(zip(storage.layout.keys, storage.entries, strict=True)), storage.lead)
-            state["steps"] = steps[: ring.filled].clone().to_dict()
+            state |= storage.state_dict(ring.filled)
             state["filled"], state["head"] = ring.filled, ring.head
             state["num_envs"] = ring.num_envs if len(storage.lead) == 2 else 0
             state["sampler"] = self.sampler.state_dict()
@@ -193,32 +243,37 @@ class ReplayBuffer:
         """Go on where another buffer was: what is drawn from now on is what that one would have drawn.
 
         Raises:
-            UsageError: the other buffer had another capacity or another kind of sampler, or this one holds steps.
+            UsageError: the other buffer had another capacity or another kind of sampler, one of them shares what
+                follows a step, or this one holds steps.
             MissingKeyError: the steps lack what this buffer keeps.
         """
-        if len(self) or state["capacity"] != self.capacity:
+        shares = "beside" in state if "steps" in state else self._share
+        if len(self) or state["capacity"] != self.capacity or shares != self._share:
+            like = f"ReplayBuffer({state['capacity']}){'.share_next()' * shares}"
             raise refusal(
                 UsageError,
                 "ReplayBuffer.load_state_dict cannot go on from this state.",
-                where="capacity" if not len(self) else "the buffer",
-                expected=f"an empty ReplayBuffer({state['capacity']})",
-                got=repr(self),
-                fix=f"ReplayBuffer({state['capacity']}, ...) with the arguments of the one that was saved",
+                where="the buffer" if len(self) else "share_next" if shares != self._share else "capacity",
+                expected=f"an empty {like}",
+                got=f"{self!r}{'.share_next()' * self._share}",
+                fix=f"{like.replace(')', ', ...)', 1)} with the arguments of the one that was saved",
             )
         if "steps" in state:
             num_envs = state["num_envs"]
             steps = TensorDict(state["steps"], [state["filled"], *[num_envs] * (num_envs > 0)])
-            self._restore(steps, state["head"], num_envs or None)
+            self._restore(steps, state["head"], num_envs or None, state.get("beside"))
             _check_sampler(self.sampler, state["sampler"])
             self.sampler.load_state_dict(state["sampler"])
         self._generator.set_state(state["generator"])
 
-    def _restore(self, steps: TensorDict, head: int, num_envs: int | None) -> None:
+    def _restore(self, steps: TensorDict, head: int, num_envs: int | None, beside: dict[str, Any] | None) -> None:
+        for key in leaves(TensorDict({} if beside is None else beside[NEXT])):
+            steps = steps.set(next_key(key), steps[key])  # only their shapes count: the values follow from the steps
         if self._storage is None:
             self._allocate(steps, kept(steps, self._keys), num_envs)
         ring, filled = self._ring, steps.batch_size[0]
         stream = steps if num_envs is None else steps.permute(1, 0)
-        self.storage.write(self._reader.read(stream), stream.batch_size, [(0, filled, 0)])
+        self.storage.restore(self._reader.read(stream), stream.batch_size, beside)
         ring.head, ring.filled = head, filled
 
     def _allocate_for(self, td: Any) -> None:
@@ -252,10 +307,13 @@ class ReplayBuffer:
                 fix="keys=[...] that the batch holds" if not fields else f"capacity={streams} or more",
             )
         ring = Ring(self.capacity // streams, streams)
-        lead = (ring.steps,) if num_envs is None else (ring.steps, streams)
-        storage = Storage(Layout(fields), lead, self.device)
+        plan = Plan(num_envs, self.device, ahead=self._n_step is not None, share=self._share)
+        storage = Storage(fields, ring, plan)
+        if self._n_step is not None:
+            self._n_step.begin(ring, storage)
         self.sampler.begin(ring, storage)
-        self._ring, self._reader, self._storage = ring, Reader(storage.layout, self._keys), storage
+        self._reader = Reader(storage.fields, self.device, strict=self._keys is None)
+        self._ring, self._storage = ring, storage
 
 
 def _check_count(name: str, value: Any) -> None:

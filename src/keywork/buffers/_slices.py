@@ -44,29 +44,36 @@ class SliceSampler(Sampler):
         self.slice_len = slice_len
 
     def begin(self, ring: Ring, storage: Storage) -> None:
-        keys = storage.layout.keys
-        if _DONE not in keys:
+        done = storage.flags(_DONE)
+        if done is None:
             raise MissingKeyError(
                 f"SliceSampler cannot tell episodes apart: it reads {_DONE!r}, which the buffer does not keep.\n"
-                f"   the buffer keeps: {listed(keys)}\n"
+                f"   the buffer keeps: {listed(storage.keys)}\n"
                 f"   Add {_DONE!r} to keys=[...], and store it in every batch."
             )
         super().begin(ring, storage)
         shape = (ring.steps, ring.num_envs)
-        self._done = storage.entries[keys.index(_DONE)].view(*shape)
-        self._is_init = storage.entries[keys.index(IS_INIT)].view(*shape) if IS_INIT in keys else None
-        self._age = torch.zeros(shape, dtype=torch.int64)  # steps before this one in its episode, as far as known
+        self._done, self._is_init = done, storage.flags(IS_INIT)
+        self._age = torch.zeros(shape, dtype=torch.int64)  # steps before it in its episode, -1 for a step that is none
         self._following = torch.zeros(ring.num_envs, dtype=torch.int64)  # the age of what comes next
 
     def added(self, pieces: Sequence[tuple[int, int, int]]) -> None:
         """Find out how far into its episode each new step is."""
         for start, stop, _ in pieces:
-            done = self._done[start:stop].cpu()
-            begins = torch.zeros_like(done) if self._is_init is None else self._is_init[start:stop].cpu()
+            done, begins, gap = (self._flags(flags, start, stop) for flags in (self._done, self._is_init, self._valid))
+            if self._valid is not None:
+                gap = ~gap
             for t in range(stop - start):
-                age = self._following.masked_fill(begins[t], 0)
+                age = self._following.masked_fill(begins[t], 0).masked_fill_(gap[t], -1)
                 self._age[start + t] = age
                 self._following = (age + 1).masked_fill_(done[t], 0)
+
+    def _flags(self, flags: Tensor | None, start: int, stop: int) -> Tensor:
+        """``[stop - start, num_envs]`` of what is stored, and False where nothing is."""
+        shape = (stop - start, self.ring.num_envs)
+        if flags is None:
+            return torch.zeros(shape, dtype=torch.bool)
+        return flags.view(-1, self.ring.num_envs)[start:stop].to("cpu")
 
     def draw(self, size: int, generator: torch.Generator) -> Draw:
         ring, before = self.ring, self.slice_len - 1

@@ -1,98 +1,188 @@
-"""The memory of a buffer: rows of bytes, one for each step, allocated once."""
+"""The memory of a buffer: which entries lie side by side, and how a batch is put together from them."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
-import numpy as np
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from keywork._errors import UsageError, refusal
-from keywork._keys import Key
-from keywork.buffers._layout import Layout
-from keywork.buffers._memory import free_memory
+from keywork._errors import SpecError, UsageError
+from keywork._keys import DONE, NEXT, REWARD, TERMINATED, TRUNCATED, Key, leaf, listed, next_key, path_of
+from keywork.buffers._following import Following
+from keywork.buffers._layout import Field, Layout
+from keywork.buffers._memory import require_memory
+from keywork.buffers._ring import Ring
+from keywork.buffers._table import Table
+from keywork.buffers._tree import Tree
 
-_LOG = logging.getLogger("keywork")
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the steps of a buffer are stored.
+
+    Attributes:
+        num_envs: the number of streams, None for batches ``[T]``.
+        device: where they are.
+        ahead: ``("next", ...)`` is read from another row than the rest.
+        share: ``("next", ...)`` is not stored where the step after it holds the same.
+    """
+
+    num_envs: int | None
+    device: torch.device
+    ahead: bool = False
+    share: bool = False
 
 
 class Storage:
-    """Rows of one layout, ``[*lead, row_bytes]``.
+    """The steps of a ring.
+
+    A row holds one step with all its entries side by side. Only where some entries of a batch come from other rows
+    than the rest, they have rows of their own.
 
     Args:
-        layout: what a row holds.
-        lead: ``(steps,)``, or ``(steps, num_envs)`` for several streams.
-        device: where the rows are.
-
-    Attributes:
-        entries: views of all rows, one for each field of the layout: ``[*lead, *shape]``.
+        fields: the entries, in the order in which a batch shows them.
+        ring: where the steps go.
+        plan: how they are stored.
 
     Raises:
-        UsageError: there is not enough memory for them.
+        UsageError: there is not enough memory, or nothing that could be shared.
 
-    >>> from keywork.buffers._layout import Field
-    >>> storage = Storage(Layout([Field("action", torch.int64, ())]), (4,), torch.device("cpu"))
-    >>> storage.write([torch.arange(3)], (3,), [(0, 3, 0)])
+    >>> ring = Ring(steps=4, num_envs=1)
+    >>> storage = Storage([Field("action", torch.int64, ())], ring, Plan(None, torch.device("cpu")))
+    >>> storage.write([torch.arange(3)], (3,), ring.advance(3))
     >>> storage.read(torch.tensor([2, 1]))["action"].tolist()
     [2, 1]
     """
 
-    def __init__(self, layout: Layout, lead: tuple[int, ...], device: torch.device) -> None:
-        self.layout, self.lead, self.device = layout, lead, device
-        count = int(np.prod(lead))
-        self.nbytes = count * layout.row_bytes
-        size = f"{count:,} rows of {layout.row_bytes:,} bytes, {self.nbytes:,} bytes in all, on {device}"
-        free = free_memory(device)
-        if free is not None and self.nbytes > free:
-            raise refusal(
-                UsageError,
-                "ReplayBuffer cannot be allocated: there is not enough memory.",
-                where=f"capacity={count}",
-                expected=size,
-                got=f"{free:,} bytes are free",
-                fix=f"capacity={int(0.8 * free) // layout.row_bytes} or less, or store less with keys=[...]",
-            )
-        _LOG.info("ReplayBuffer: %s.", size)
-        self._rows = torch.empty(count, layout.row_bytes, dtype=torch.uint8, device=device)
-        self.entries = layout.views(self._rows, lead)
-        # Assigning a slice costs numpy a fifth of what it costs torch: where it can, it writes into the same memory.
-        self._columns = [_array(column) for column in layout.columns(self._rows, lead)]
+    def __init__(self, fields: Sequence[Field], ring: Ring, plan: Plan) -> None:
+        self.fields, self.keys, self.device = tuple(fields), tuple(field.key for field in fields), plan.device
+        self.lead = (ring.steps,) if plan.num_envs is None else (ring.steps, ring.num_envs)
+        self.shared = _shared(self.fields) if plan.share else []
+        paired = {number for pair in self.shared for number in pair}
+        rest = [number for number in range(len(fields)) if number not in paired]
+        late = [number for number in rest if plan.ahead and path_of(self.keys[number])[0] == NEXT]
+        now = [number for number in rest if number not in late]
+        groups = [(numbers, numbers is late) for numbers in (now, late) if numbers]
+        layouts = [Layout([self.fields[number] for number in numbers]) for numbers, _ in groups]
+        sharing = Layout([self.fields[number] for number, _ in self.shared])
+        row_bytes = sum(layout.row_bytes for layout in layouts) + sharing.row_bytes * bool(self.shared)
+        require_memory(prod(self.lead), row_bytes, self.device)
+        self._parts = [
+            (Table(layout, self.lead, self.device), numbers, is_late)
+            for layout, (numbers, is_late) in zip(layouts, groups, strict=True)
+        ]
+        self._following = Following(sharing, ring, self.lead, self.device) if self.shared else None
+        self._tree = Tree(self.keys)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        tables = sum(table.rows.nbytes for table, _, _ in self._parts)
+        return tables + (0 if self._following is None else self._following.nbytes)
 
     def write(self, values: Sequence[Tensor], lead: tuple[int, ...], pieces: Sequence[tuple[int, int, int]]) -> None:
-        """Store the entries' values, ``[*lead, *shape]`` with time as the last of ``lead``.
+        """Store the entries' values, as :meth:`Table.write`."""
+        for table, numbers, _ in self._parts:
+            table.write([values[number] for number in numbers], lead, pieces)
+        if self._following is not None:
+            now, after = zip(*[(values[root], values[late]) for root, late in self.shared], strict=True)
+            self._following.write(now, after, lead, pieces)
+
+    def read(
+        self, index: Tensor, entries: Mapping[Key, Tensor] | None = None, last: Tensor | None = None
+    ) -> TensorDict:
+        """The rows of an index of any shape as a TensorDict of that batch size.
 
         Args:
-            values: in the order of the layout's fields.
-            lead: ``(T,)``, or ``(num_envs, T)``.
-            pieces: what goes where: ``(start, stop, source)``, see :meth:`Ring.advance`.
+            index: the rows.
+            entries: what else it shall hold.
+            last: the rows from which ``("next", ...)`` comes; None for the same ones.
         """
-        for column, packed in zip(self._columns, self.layout.pack(values, lead), strict=True):
-            value: Any = packed.numpy(force=True) if type(column) is np.ndarray else packed.detach()
-            if len(lead) == 2:
-                value = value.swapaxes(0, 1)
-            for start, stop, source in pieces:
-                column[start:stop] = value[source : source + stop - start]
-
-    def read(self, index: Tensor, entries: Mapping[Key, Tensor] | None = None) -> TensorDict:
-        """The rows of an index of any shape as a TensorDict of that batch size, with further entries."""
+        lead = tuple(index.shape)
         if self.device.type != "cpu":
             index = index.to(self.device)
             entries = {key: value.to(self.device) for key, value in (entries or {}).items()}
-        flat = index if index.ndim == 1 else index.flatten()
-        return self.layout.unpack(self._rows.index_select(0, flat), tuple(index.shape), entries)
+        index = index if index.ndim == 1 else index.flatten()
+        last = index if last is None else last.to(self.device).flatten()
+        values: list[Any] = [None] * len(self.fields)
+        for table, numbers, late in self._parts:
+            for number, value in zip(numbers, table.read(last if late else index, lead), strict=True):
+                values[number] = value
+        if self._following is not None:
+            both = self._following.table.read(index, lead), self._following.after(last, lead)
+            for (root, following), here, after in zip(self.shared, *both, strict=True):
+                values[root], values[following] = here, after
+        # The public constructor checks every shape once more, at a quarter of the price of a whole sample.
+        return TensorDict._new_unsafe(self._tree.of(values, entries), batch_size=torch.Size(lead), device=self.device)
+
+    def entries(self) -> dict[Key, Tensor]:
+        """Views of all rows of what is stored, ``[*lead, *shape]``."""
+        found = dict[Key, Tensor]()
+        for table, numbers, _ in self._parts:
+            found.update(zip((self.keys[number] for number in numbers), table.entries, strict=True))
+        if self._following is not None:
+            found.update(zip((self.keys[root] for root, _ in self.shared), self._following.table.entries, strict=True))
+        return found
+
+    def flags(self, key: Key) -> Tensor | None:
+        """A view of the booleans under a key, one for each row; None where they are not stored.
+
+        Raises:
+            SpecError: they are no booleans, or several for each step.
+        """
+        value = self.entries().get(key)
+        if value is None:
+            return None
+        if value.dtype != torch.bool or value.numel() != prod(self.lead):
+            raise SpecError(
+                f"ReplayBuffer reads {key!r} as one boolean for each step, [..., 1], and the first batch has "
+                f"{str(value.dtype).removeprefix('torch.')}{[*value.shape[len(self.lead) :]]}: store it as such."
+            )
+        return value.view(-1)
+
+    def state_dict(self, filled: int) -> dict[str, Any]:
+        """What the first slots hold, copied."""
+        stored = {key: value[:filled].clone() for key, value in self.entries().items()}
+        state = {"steps": TensorDict(stored, [filled, *self.lead[1:]]).to_dict()}
+        if self._following is not None:
+            rows, values = self._following.kept()
+            keys = [self.keys[late] for _, late in self.shared]
+            state["beside"] = {
+                "row": rows,
+                **TensorDict(dict(zip(keys, values, strict=True)), [rows.numel()]).to_dict(),
+            }
+        return state
+
+    def restore(self, values: Sequence[Tensor], lead: tuple[int, ...], beside: dict[str, Any] | None) -> None:
+        """Store what the first slots held, and what :meth:`state_dict` says was kept beside."""
+        pieces = [(0, lead[-1], 0)]
+        for table, numbers, _ in self._parts:
+            table.write([values[number] for number in numbers], lead, pieces)
+        if self._following is not None and beside is not None:
+            self._following.table.write([values[root] for root, _ in self.shared], lead, pieces)
+            rows = beside["row"]
+            found = TensorDict({NEXT: beside[NEXT]}, [rows.numel()])
+            self._following.keep(rows.numpy(), [found[self.keys[late]] for _, late in self.shared])
 
 
-def _array(column: Tensor) -> Any:
-    """The memory of a column as an array, where numpy has such arrays."""
-    if column.device.type != "cpu" or column.dtype not in _NUMPY:
-        return column
-    return column.numpy()
+def _shared(fields: Sequence[Field]) -> list[tuple[int, int]]:
+    """The numbers of those entries at the root and under ``"next"`` of which one follows the other."""
+    number = {(field.key, field.dtype, field.shape): n for n, field in enumerate(fields)}
+    pairs = [(n, number.get((next_key(field.key), field.dtype, field.shape))) for n, field in enumerate(fields)]
+    found = [(root, late) for root, late in pairs if late is not None and leaf(fields[root].key) not in _OF_A_STEP]
+    if not found:
+        raise UsageError(
+            'ReplayBuffer.share_next has nothing to share: no entry is stored both at the root and under "next" with '
+            f"one shape and dtype.\n   the buffer stores: {listed(field.key for field in fields)}\n"
+            '   Store both of them, such as keys=["observation", "action", "next"], or leave share_next() out.'
+        )
+    return found
 
 
-_NUMPY = {
-    *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
-    *(torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128),
-}
+_OF_A_STEP = (REWARD, DONE, TERMINATED, TRUNCATED)
+"""What belongs to a step and not to a state, and is read by samplers."""

@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 _SHIFT = 4
 _FAN = 1 << _SHIFT  # children of a node: a level costs about the same with 8, and there are more of them then
-_TOP = 4096  # so many nodes are searched at once
+_TOP = 256  # so many nodes are searched at once
 _BELOW = 1.0 - 2.0**-52  # times x is the number next below x, or the one below that
+_ONES = np.ones(_FAN)
+_UP_TO = np.triu(np.ones((_FAN, _FAN)))  # a block times this is its cumulative sum, five times as quick as cumsum(1)
 
 
 class SumTree:
     """Weights w [N], and the sums of 16, of 16 x 16, ... neighbours: ``P(i) = wᵢ / Σⱼ wⱼ`` in a few steps.
 
-    Sums are always computed from the weights below them, so that rounding does not add up over time.
+    Sums are always computed from the weights below them, so that rounding does not add up over time. They are arrays:
+    on few numbers a call of numpy costs a third of one of torch.
 
     Args:
         size: how many weights there are; all zero to begin with.
 
     >>> tree = SumTree(100_000)
     >>> tree.set(torch.tensor([3, 70_000]), torch.tensor([1.0, 3.0]))
-    >>> tree.total, tree.find(torch.tensor([0.0, 0.2, 0.3, 0.9])).tolist()
-    (4.0, [3, 3, 70000, 70000])
+    >>> index, weight = tree.find(torch.tensor([0.0, 0.2, 0.3, 0.9]))
+    >>> tree.total, index.tolist(), weight.tolist()
+    (4.0, [3, 3, 70000, 70000], [1.0, 1.0, 3.0, 3.0])
     """
 
     def __init__(self, size: int) -> None:
         self._levels = [_zeros(size)]
-        while self._levels[-1].numel() > _TOP:
-            self._levels.append(_zeros(self._levels[-1].numel() // _FAN))
-        self._blocks = [level.view(-1, _FAN) for level in self._levels]
+        while self._levels[-1].size > _TOP:
+            self._levels.append(_zeros(self._levels[-1].size // _FAN))
+        self._blocks = [level.reshape(-1, _FAN) for level in self._levels]
 
     @property
     def weights(self) -> Tensor:
         """All weights, float64 [N] (and zeros after them)."""
-        return self._levels[0]
+        return torch.from_numpy(self._levels[0])
 
     @property
     def total(self) -> float:
@@ -43,39 +50,53 @@ class SumTree:
 
     def set(self, index: Tensor, weight: Tensor) -> None:
         """Give the weights of an index ``[n]`` new values ``[n]``; of one that is in it twice, either value."""
-        self._levels[0][index] = weight.double()
+        at = index.numpy()
+        self._levels[0][at] = weight.numpy()
         for above, block in zip(self._levels[1:], self._blocks, strict=False):
-            index = index >> _SHIFT
-            above[index] = block.index_select(0, index).sum(1)
+            at = at >> _SHIFT
+            above[at] = block.take(at, 0) @ _ONES
 
     def fill(self, start: int, stop: int, weight: float) -> None:
         """Give all weights from ``start`` to before ``stop`` one value."""
         self._levels[0][start:stop] = weight
         for above, block in zip(self._levels[1:], self._blocks, strict=False):
             start, stop = start // _FAN, (stop - 1) // _FAN + 1
-            above[start:stop] = block[start:stop].sum(1)
+            above[start:stop] = block[start:stop] @ _ONES
 
-    def find(self, fraction: Tensor) -> Tensor:
+    def find(self, fraction: Tensor) -> tuple[Tensor, Tensor]:
         """The i where ``Σⱼ₍ⱼ<ᵢ₎ wⱼ <= fraction · Σⱼ wⱼ`` begins to hold for the last time, for fractions in [0, 1).
 
         A weight of zero is never found, whatever the rounding.
+
+        Returns:
+            The indices ``[n]``, and their weights.
         """
-        sums = self._levels[-1].cumsum(0)
-        total = float(sums[-1])
-        rest = (fraction * total).clamp_(max=total * _BELOW)
-        index = torch.searchsorted(sums, rest, right=True)
-        rest.sub_((sums - self._levels[-1]).index_select(0, index))
-        rest, index = rest.unsqueeze(1), index.unsqueeze(1)
+        top = self._levels[-1]
+        sums = top.cumsum()
+        rest = np.minimum(fraction.numpy() * sums[-1], sums[-1] * _BELOW)
+        index = sums.searchsorted(rest, "right")
+        rest -= (sums - top).take(index)
+        begin = np.arange(0, rest.size * _FAN, _FAN)
         for block in reversed(self._blocks[:-1]):
-            part = block.index_select(0, index.view(-1))
-            sums = part.cumsum(1)
+            part = block.take(index, 0)
+            sums = part @ _UP_TO
             # Sums in another order may differ in their last digits: stay inside of this node.
-            rest = torch.minimum(rest.clamp_(min=0.0), sums[:, -1:] * _BELOW)
-            child = torch.searchsorted(sums, rest, right=True)
-            rest.sub_(sums.sub_(part).gather(1, child))
-            index = (index << _SHIFT).add_(child)
-        return index.view(-1)
+            rest = np.minimum(rest, sums[:, -1] * _BELOW)
+            child = (sums > rest[:, None]).argmax(1)
+            index = (index << _SHIFT) + child
+            rest -= (sums - part).ravel().take(begin + child)
+            np.maximum(rest, 0.0, out=rest)
+        weight = self._levels[0].take(index)
+        if not weight.all():
+            index, weight = self._find_slowly(fraction.numpy())
+        return torch.from_numpy(index), torch.from_numpy(weight)
+
+    def _find_slowly(self, fraction: Any) -> tuple[Any, Any]:
+        """The same where a product of matrices has rounded two equal sums to two numbers: it adds in no fixed order."""
+        sums = self._levels[0].cumsum()
+        index = sums.searchsorted(np.minimum(fraction * sums[-1], sums[-1] * _BELOW), "right")
+        return index, self._levels[0].take(index)
 
 
-def _zeros(size: int) -> Tensor:
-    return torch.zeros(-(-size // _FAN) * _FAN, dtype=torch.float64)
+def _zeros(size: int) -> Any:
+    return np.zeros(-(-size // _FAN) * _FAN)

@@ -65,7 +65,7 @@ for _kind, _read in ((int, whole_number), (float, number)):
     _registry.primitive_rule(_rule(_kind, _read))
 
 
-def parse(kind: type[Any], words: Sequence[str], prog: str, description: str) -> Any | None:
+def parse(kind: type[Any], words: Sequence[str], prog: str, description: str, *, default: Any = None) -> Any | None:
     """The options that the words of a command ask for, or None if they asked for help, which has been given.
 
     Args:
@@ -73,6 +73,7 @@ def parse(kind: type[Any], words: Sequence[str], prog: str, description: str) ->
         words: those of the command line, without the command.
         prog: the command.
         description: the first lines of its help.
+        default: an instance of it, whose values hold for what is not given; None takes those of the dataclass.
 
     Raises:
         UsageError: they are no such options; one line that says what to type.
@@ -85,6 +86,7 @@ def parse(kind: type[Any], words: Sequence[str], prog: str, description: str) ->
                 prog=prog,
                 description=description,
                 args=words,
+                default=tyro.MISSING_NONPROP if default is None else default,
                 return_unknown_args=True,
                 config=(tyro.conf.OmitArgPrefixes,),
                 registry=_registry,

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from keywork._errors import UsageError
+from keywork.cli._asked import parse_algorithm
 from keywork.cli._options import parse
 from keywork.cli._place import Place
 from keywork.cli._user_code import UserCode
@@ -100,14 +101,15 @@ def asked_for(command: str, kind: type[Any], target: str, words: Sequence[str]) 
     Raises:
         UsageError: there are no such options.
     """
-    recipe = RECIPES.get(target)
-    groups: list[tuple[str, type[Any]]] = [(command, kind)]
-    groups += [("run", RunSettings), (target, recipe.config)] if recipe else [("code", CodeOptions)]
-    description = (kind.__doc__ or "").partition("\n")[0]
-    options = parse(make_dataclass("Options", groups, frozen=True), words, f"keywork {command} {target}", description)
+    description, prog = (kind.__doc__ or "").partition("\n")[0], f"keywork {command} {target}"
+    if target in RECIPES:
+        options = parse_algorithm(target, words, prog, description, **{command: kind})
+    else:
+        both = make_dataclass("Options", [(command, kind), ("code", CodeOptions)], frozen=True)
+        options = parse(both, words, prog, description)
     if options is None:
         return None
-    if recipe:
+    if target in RECIPES:
         source: BuiltIn | Own = BuiltIn(target, options.run, getattr(options, target))
     else:
         source = Own(UserCode(target, whole=options.code.traceback))

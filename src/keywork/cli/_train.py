@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import make_dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from rich.console import Console
 
+from keywork.cli._asked import parse_algorithm
 from keywork.cli._codes import INTERRUPTED, complain
 from keywork.cli._console import is_live, make_console
 from keywork.cli._lines import Lines
 from keywork.cli._live import LiveDisplay
-from keywork.cli._options import parse
 from keywork.cli._texts import show_end, show_start
 from keywork.flow import Flow
-from keywork.train import RECIPES, Evaluation, Metrics, Outcome, Run, RunSettings, run_experiment
-
-
-def options_of(algorithm: str) -> type[Any]:
-    """The options of an algorithm: those of every run, and its own."""
-    return make_dataclass("Options", [("run", RunSettings), (algorithm, RECIPES[algorithm].config)], frozen=True)
+from keywork.train import Evaluation, Metrics, Outcome, Run, RunSettings, run_experiment
 
 
 def train(algorithm: str, words: Sequence[str]) -> None:
@@ -30,7 +24,7 @@ def train(algorithm: str, words: Sequence[str]) -> None:
         KeyworkError: whatever cannot be done as asked.
     """
     description = f"Train a policy with {algorithm.upper()}, and leave a folder with its weights and a report."
-    options = parse(options_of(algorithm), words, f"keywork train {algorithm}", description)
+    options = parse_algorithm(algorithm, words, f"keywork train {algorithm}", description)
     if options is None:
         return
     watcher = Watcher(make_console())

@@ -35,9 +35,13 @@ class Carried:
             outputs: in the order of the policy's out_keys.
             done: bool ``[num_envs, 1]``, an array or a tensor.
         """
+        if not self._places:
+            return
+        # To look at what an accelerator holds is to wait for it.
+        over = torch.as_tensor(done) if getattr(done, "is_cuda", False) or done.any() else None
         for key, place in self._places.items():
-            after, beginning = outputs[place], self._beginning[key]
-            if done.any():
-                over = torch.as_tensor(done).to(after.device).reshape(-1, *[1] * (after.ndim - 1))
-                after = torch.where(over, beginning, after)
+            after = outputs[place]
+            if over is not None:
+                rows = over.to(after.device).reshape(-1, *[1] * (after.ndim - 1))
+                after = torch.where(rows, self._beginning[key].to(after.device), after)
             self.entries[key] = after

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from keywork._errors import ContractError, UsageError, describe
+from keywork._errors import ContractError, EnvError, UsageError, describe
 from keywork._keys import DONE, IS_INIT, REWARD, TERMINATED, TRUNCATED, VALID, Key, next_key
 from keywork._wiring import without_keys
 from keywork.collectors._carried import Carried
 from keywork.collectors._columns import Columns
-from keywork.collectors._meeting import check_meeting
-from keywork.envs import Env, EpisodeStats, Transition
+from keywork.collectors._finite import first_of, has_nan, of_env, of_policy
+from keywork.collectors._meeting import check_meeting, check_warm_up
+from keywork.envs import Env, EpisodeStats
 from keywork.modules import ExplorationModule, fill_action_specs
 from keywork.nn import ExplorationType, TensorDictModuleBase, set_exploration_type, set_recurrent_mode
+
+Act: TypeAlias = Callable[[dict[Key, Any]], tuple[Any, ...]]
 
 _LOG = logging.getLogger("keywork")
 
@@ -28,13 +31,16 @@ class Collector:
     """Let a policy act in an environment, and hand out what happens in batches ``[num_envs, T]``.
 
     Episodes go on from one batch to the next. A batch holds what the environment shows, everything that the policy
-    writes, and under ``"next"`` what each action led to. Every batch has memory of its own.
+    writes, and under ``"next"`` what each action led to. Every batch has memory of its own: on the device of the
+    environments where these give tensors, as those of :mod:`keywork.envs.native` do, and on the CPU else.
 
     What a policy carries (the state of a recurrent module, say) goes from ``("next", key)`` of one step to ``key`` of
     the following one, and begins each episode as the ``carried_specs`` of the policy's modules say: with zeros.
 
     What the policy's exploration modules anneal fades with the frames that are collected under ``RANDOM``: each batch
     is counted after it, once, here. So no loop calls their ``step``, and evaluating without exploration counts nothing.
+
+    A NaN in what the policy writes, or an action that is not finite, is an error that names it, and no batch comes out.
 
     Args:
         env: where to act.
@@ -43,6 +49,10 @@ class Collector:
         frames_per_batch: steps of all environments together in one batch, a multiple of ``env.num_envs``.
         total_frames: after how many frames the iteration ends (with the batch that reaches it); None for never.
         exploration_type: set while the policy acts.
+        init_random_frames: so many frames, of all environments together, are acted in at random to begin with, as the
+            environment's `random_action` draws. The policy runs all the same, so that a batch always has the same
+            keys: what it carries is its own, and what it writes of its own action (a chosen value, say) is of that.
+            These frames count for ``total_frames``, and for no exploration module.
         seed: of the environment's first reset, in place of its own.
         anneal: whether frames count for the policy's exploration modules; without it, call their ``step``.
         check: whether policy and environment are checked against one another (see :class:`~keywork.flow.Flow`);
@@ -52,7 +62,8 @@ class Collector:
         ContractError: the policy reads what the environment does not show, does not write its action, carries
             something of which none of its modules says what it is, changes an action whose log-probability it
             has written, or does not fit the environment in another way. Nothing has been run then.
-        UsageError: the numbers of frames cannot be.
+        UsageError: the numbers of frames cannot be, or the policy writes log-probabilities, which random actions of
+            ``init_random_frames`` do not have under it.
 
     >>> from torch import nn
     >>> from keywork.distributions import Categorical
@@ -75,6 +86,7 @@ class Collector:
         frames_per_batch: int,
         total_frames: int | None = None,
         exploration_type: Any = ExplorationType.RANDOM,
+        init_random_frames: int = 0,
         seed: int | None = None,
         anneal: bool = True,
         check: bool = True,
@@ -87,16 +99,9 @@ class Collector:
             raise UsageError(f"A collector cannot act in {describe(env)}, {env!r}. Make it one: GymEnv(...).")
         if strange := without_keys("the policy", policy) if policy is not None else []:
             raise ContractError("Collector", strange)
-        if frames_per_batch < 1 or frames_per_batch % env.num_envs:
-            nearest = max(1, round(frames_per_batch / env.num_envs)) * env.num_envs
-            raise UsageError(
-                f"A batch of frames_per_batch={frames_per_batch} cannot be collected from {env.num_envs} environments: "
-                f"each gives the same number of steps. Type frames_per_batch={nearest}."
-            )
-        if total_frames is not None and total_frames < 1:
-            raise UsageError(
-                f"total_frames={total_frames} is no number of frames: give at least 1, or None for no end."
-            )
+        _check_frames(env.num_envs, frames_per_batch, total_frames, init_random_frames)
+        if policy is not None and init_random_frames:
+            check_warm_up(policy, init_random_frames)
         self.exploration_type = ExplorationType.of(exploration_type)
         if policy is not None:
             fill_action_specs(policy, {env.action_key: env.action_spec})
@@ -106,88 +111,162 @@ class Collector:
                 _LOG.warning("Collector(check=False): %s and its policy are not checked.", env.name)
         self.env, self.policy = env, policy
         self.frames_per_batch, self.total_frames = frames_per_batch, total_frames
+        self.init_random_frames = init_random_frames
         self.frames = 0
         self._seed = seed
         self._steps = frames_per_batch // env.num_envs
-        self._reads = () if policy is None else tuple(policy.in_keys)
-        self._writes = () if policy is None else tuple(policy.out_keys)
-        self._action_at = 0 if policy is None else self._writes.index(env.action_key)
+        self._reads: tuple[Key, ...] = () if policy is None else tuple(policy.in_keys)
+        self._writes = (env.action_key,) if policy is None else tuple(policy.out_keys)
+        self._action_at = self._writes.index(env.action_key)
         self._following = {key: next_key(key) for key in env.observation_spec}
-        self._device = _device_of(policy)
-        self._root: dict[Key, Any] | None = None  # what is acted on next: arrays, and tensors of the policy's own
+        self._root: dict[Key, Any] | None = None  # what is acted on next: arrays or tensors, as the environment gives
+        self._home: torch.device | None = None  # where its tensors are; None for arrays
+        self._moved_to: torch.device | None = None  # the policy's device, if it is another
         self._carried = Carried(policy, env.num_envs)
         counts = anneal and self.exploration_type is ExplorationType.RANDOM
         parts = policy.modules() if counts and policy is not None else ()
         self._fading = [part for part in parts if isinstance(part, ExplorationModule)]
         self._episodes: list[EpisodeStats] = []
+        self._ended: list[Sequence[EpisodeStats]] = []  # those of a batch, which are read after it
 
     def __iter__(self) -> Iterator[TensorDict]:
         while self.total_frames is None or self.frames < self.total_frames:
             yield self.collect()
 
     def collect(self) -> TensorDict:
-        """The next batch, whatever ``total_frames`` says."""
+        """The next batch, whatever ``total_frames`` says.
+
+        Raises:
+            NonFiniteError: the policy has written a NaN, or an action that is not finite.
+            EnvError: an environment has failed.
+        """
         if self._root is None:
-            is_init = np.ones((self.env.num_envs, 1), np.bool_)
-            self._root = {**self.env.begin(self._seed), IS_INIT: is_init, **self._carried.entries}
-        columns = Columns(self.env.num_envs, self._steps)
+            self._begin()
+        random = min(self._steps, -(-max(0, self.init_random_frames - self.frames) // self.env.num_envs))
+        columns, act = Columns(self.env.num_envs, self._steps, self._home), self._acting()
         for key in (DONE, TERMINATED, TRUNCATED):
-            columns.zeros(key, torch.bool, 1)
+            columns.zeros(key, 1)
         with torch.no_grad(), set_exploration_type(self.exploration_type), set_recurrent_mode(False):
             for step in range(self._steps):
-                for entry, value in self._root.items():
-                    columns.put(step, entry, value)
-                outputs = self._act(step, columns, self._root)
-                reached = self.env.advance(outputs[self._action_at])
-                self._store(step, columns, reached)
-                self._carried.advance(outputs, reached.done)
-                self._root = {**reached.observation, IS_INIT: reached.done, **self._carried.entries}
+                self._take_step(step, columns, act, step < random)
+        batch = columns.batch()
+        self._check(batch)
+        self._read_episodes()
         self.frames += self.frames_per_batch
         for module in self._fading:
-            module.step(self.frames_per_batch)
-        return columns.batch()
+            module.step((self._steps - random) * self.env.num_envs)
+        return batch
 
     def take_episodes(self) -> list[EpisodeStats]:
-        """The episodes that have ended since this was last asked."""
-        ended, self._episodes = self._episodes, []
-        return ended
+        """The episodes that have ended since this was last asked, those of random actions included."""
+        self._read_episodes()
+        taken, self._episodes = self._episodes, []
+        return taken
 
-    def _act(self, step: int, columns: Columns, root: dict[Key, Any]) -> tuple[Any, ...]:
-        policy = self.policy
-        if policy is None:
-            action = self.env.random_action()
-            columns.put(step, self.env.action_key, action)
-            return (action,)
-        if policy.opaque:
-            shown = TensorDict({k: self._tensor(value) for k, value in root.items()}, batch_size=[self.env.num_envs])
-            done = policy(shown)
-            outputs = tuple(done[key] for key in self._writes)
-        else:
-            outputs = policy.run(*[self._tensor(root.get(key)) for key in self._reads])
-        for key, output in zip(self._writes, outputs, strict=True):
-            columns.put(step, key, output)
-        return outputs
+    def state_dict(self) -> dict[str, int]:
+        """What a collector knows that its environment and policy do not: the frames that have been collected.
 
-    def _store(self, step: int, columns: Columns, reached: Transition[Any]) -> None:
-        for key, array in reached.next_observation.items():
-            columns.put(step, self._following[key], array)
-        columns.put(step, _REWARD, reached.reward)
-        columns.put(step, _DONE, reached.done)
-        columns.put(step, _TERMINATED, reached.terminated)
-        columns.put(step, _TRUNCATED, reached.truncated)
+        The episodes that are running are the environment's: whoever goes on from here begins new ones.
+        """
+        return {"frames": self.frames}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Count on from a :meth:`state_dict`."""
+        self.frames = int(state["frames"])
+
+    def _begin(self) -> None:
+        shown = self.env.begin(self._seed)
+        tensor = next((value for value in shown.values() if isinstance(value, Tensor)), None)
+        is_init: Any = np.ones((self.env.num_envs, 1), np.bool_)
+        if tensor is not None:
+            self._home, is_init = tensor.device, torch.from_numpy(is_init).to(tensor.device)
+        parameter = None if self.policy is None else next(self.policy.parameters(), None)
+        if parameter is not None and parameter.device != (self._home or torch.device("cpu")):
+            self._moved_to = parameter.device
+        self._root = {**shown, IS_INIT: is_init, **self._carried.entries}
+
+    def _take_step(self, step: int, columns: Columns, act: Act, random: bool) -> None:
+        root = self._root
+        assert root is not None
+        columns.put(step, root.items())  # before the policy, which may work on it in place
+        outputs = act(root)
+        if random:
+            action = self.env.random_action().to(outputs[self._action_at])
+            outputs = (*outputs[: self._action_at], action, *outputs[self._action_at + 1 :])
+        try:
+            reached = self.env.advance(outputs[self._action_at])
+        except EnvError as error:
+            self._blame_policy(step, outputs, error)
+            raise
+        entries = dict(zip(self._writes, outputs, strict=True))
+        for key, value in reached.next_observation.items():
+            entries[self._following[key]] = value
+        entries[_REWARD], entries[_DONE] = reached.reward, reached.done
+        entries[_TERMINATED], entries[_TRUNCATED] = reached.terminated, reached.truncated
         if self.env.has_gaps:
-            columns.put(step, VALID, np.ones_like(reached.done) if reached.valid is None else reached.valid)
-        self._episodes += reached.episodes
+            entries[VALID] = np.ones_like(reached.done) if reached.valid is None else reached.valid
+        columns.put(step, entries.items())
+        self._ended.append(reached.episodes)
+        self._carried.advance(outputs, reached.done)
+        self._root = {**reached.observation, IS_INIT: reached.done, **self._carried.entries}
+
+    def _acting(self) -> Act:
+        """From what is shown to what the policy writes."""
+        policy, reads, writes, tensor = self.policy, self._reads, self._writes, self._tensor
+        if policy is None:
+            return lambda root: (self.env.random_action(),)
+        if not policy.opaque:
+            return lambda root: policy.run(*[tensor(root.get(key)) for key in reads])
+
+        def act(root: dict[Key, Any]) -> tuple[Any, ...]:
+            shown = TensorDict({k: tensor(value) for k, value in root.items()}, batch_size=[self.env.num_envs])
+            done = policy(shown)
+            return tuple(done[key] for key in writes)
+
+        return act
 
     def _tensor(self, value: np.ndarray | Tensor | None) -> Tensor | None:
         tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-        return tensor if self._device is None or tensor is None else tensor.to(self._device)
+        return tensor if self._moved_to is None or tensor is None else tensor.to(self._moved_to)
+
+    def _read_episodes(self) -> None:
+        """What has ended, read now: of tensors, only here is their device waited for."""
+        for ended in self._ended:
+            self._episodes += ended
+        self._ended = []
+
+    def _check(self, batch: TensorDict) -> None:
+        """Refuse a batch with a NaN. (What is given in arrays has been looked at where they were made.)"""
+        shown = [] if self._home is None else [*self._following, *self._following.values(), _REWARD]
+        for keys in ([key for key in shown if key not in self._writes], self._writes):
+            spoilt = {key: value for key in keys if has_nan(value := batch[key])}
+            found = first_of({key: value.isnan() for key, value in spoilt.items()}, spoilt)
+            if found is not None and keys is self._writes:
+                raise of_policy(found, self.policy, self.env.num_envs, self.frames)
+            if found is not None:
+                raise of_env(found, self.env, self.frames)
+
+    def _blame_policy(self, step: int, outputs: Sequence[Any], error: EnvError) -> None:
+        """Name what the policy wrote, if it is that for which the environment has refused its action."""
+        written = {key: value.unsqueeze(1) for key, value in zip(self._writes, outputs, strict=True)}
+        bad = {key: value.isnan() for key, value in written.items()}
+        bad[self.env.action_key] = written[self.env.action_key].isfinite().logical_not()
+        found = first_of(bad, written)
+        if found is not None:
+            raise of_policy(found._replace(step=step), self.policy, self.env.num_envs, self.frames) from error
 
 
 _REWARD, _DONE, _TERMINATED, _TRUNCATED = (next_key(key) for key in (REWARD, DONE, TERMINATED, TRUNCATED))
 
 
-def _device_of(policy: TensorDictModuleBase | None) -> torch.device | None:
-    """Where the policy's parameters are, if not where numpy's arrays are."""
-    parameter = None if policy is None else next(policy.parameters(), None)
-    return None if parameter is None or parameter.device.type == "cpu" else parameter.device
+def _check_frames(num_envs: int, frames_per_batch: int, total_frames: int | None, init_random_frames: int) -> None:
+    if frames_per_batch < 1 or frames_per_batch % num_envs:
+        nearest = max(1, round(frames_per_batch / num_envs)) * num_envs
+        raise UsageError(
+            f"A batch of frames_per_batch={frames_per_batch} cannot be collected from {num_envs} environments: "
+            f"each gives the same number of steps. Type frames_per_batch={nearest}."
+        )
+    if total_frames is not None and total_frames < 1:
+        raise UsageError(f"total_frames={total_frames} is no number of frames: give at least 1, or None for no end.")
+    if init_random_frames < 0:
+        raise UsageError(f"init_random_frames={init_random_frames} is no number of frames: give 0 or more.")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from tensordict import TensorDict
-from torch import Tensor
 
 from keywork._keys import Key
 
@@ -15,45 +15,55 @@ from keywork._keys import Key
 class Columns:
     """A batch ``[num_envs, steps]`` that is written step by step.
 
-    Writing a step into an array is a slice assignment, for which numpy takes a tenth of torch's time: the arrays are
-    numpy's, on memory that the batch's tensors share. (What numpy has no dtype for is written through torch.)
+    Writing a step into an array is a slice assignment, for which numpy takes a tenth of torch's time: where the
+    environments give arrays, the columns are numpy's too, whose memory the batch's tensors share. (What numpy has no
+    dtype for is written through torch.) Where they give tensors, the columns are tensors on the same device.
 
     Args:
         num_envs: rows.
         steps: columns.
+        device: of the tensors; None for arrays.
 
     >>> columns = Columns(2, 3)
     >>> for t in range(3):
-    ...     columns.put(t, "reward", np.full((2, 1), float(t), np.float32))
+    ...     columns.put(t, [("reward", np.full((2, 1), float(t), np.float32))])
     >>> columns.batch()["reward"][0].tolist()
     [[0.0], [1.0], [2.0]]
     """
 
-    def __init__(self, num_envs: int, steps: int) -> None:
-        self._size = (num_envs, steps)
-        self._arrays: dict[Key, Any] = {}
-        self._tensors: dict[Key, Tensor] = {}
+    def __init__(self, num_envs: int, steps: int, device: torch.device | None = None) -> None:
+        self._size, self._device = (num_envs, steps), device
+        self._columns: dict[Key, Any] = {}
 
-    def put(self, step: int, key: Key, value: Any) -> None:
-        """Store one step's values of an entry, ``[num_envs, *shape]``: an array or a tensor, which is copied."""
-        array = self._arrays.get(key)
-        if array is None:
-            array = self._allocate(key, value)
-        if type(array) is np.ndarray and type(value) is not np.ndarray:
-            value = value.cpu().numpy()
-        array[:, step] = value
+    def put(self, step: int, entries: Iterable[tuple[Key, Any]]) -> None:
+        """Store one step's values of some entries, ``[num_envs, *shape]``: arrays or tensors, which are copied."""
+        columns = self._columns
+        for key, value in entries:
+            column = columns.get(key)
+            if column is None:
+                column = columns[key] = self._empty(value)
+            if type(column) is np.ndarray and type(value) is not np.ndarray:
+                value = value.numpy(force=True)
+            column[:, step] = value
 
-    def zeros(self, key: Key, dtype: torch.dtype, *shape: int) -> None:
-        """An entry that is zero at every step."""
-        self._tensors[key] = torch.zeros((*self._size, *shape), dtype=dtype)
+    def zeros(self, key: Key, *shape: int) -> None:
+        """An entry of flags, none of which is set at any step."""
+        whole = (*self._size, *shape)
+        flags = np.zeros(whole, np.bool_) if self._device is None else torch.zeros(whole, dtype=torch.bool)
+        self._columns[key] = flags if self._device is None else flags.to(self._device)
 
     def batch(self) -> TensorDict:
-        """The entries as one TensorDict, which shares their memory."""
-        return TensorDict(self._tensors, batch_size=self._size)
+        """The entries as one TensorDict, in the memory that has been written."""
+        batch = TensorDict({}, batch_size=self._size)
+        for key, column in self._columns.items():
+            tensor = torch.from_numpy(column) if type(column) is np.ndarray else column
+            # What set() does once it has looked at the key and the shape, at a third of its price.
+            store = batch._set_str if type(key) is str else batch._set_tuple
+            store(key, tensor, inplace=False, validated=True)
+        return batch
 
-    def _allocate(self, key: Key, value: Any) -> Any:
-        kind = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-        tensor = torch.empty((*self._size, *kind.shape[1:]), dtype=kind.dtype)
-        self._tensors[key] = tensor
-        self._arrays[key] = tensor if tensor.dtype is torch.bfloat16 else tensor.numpy()
-        return self._arrays[key]
+    def _empty(self, value: Any) -> Any:
+        whole = (*self._size, *value.shape[1:])
+        if self._device is not None or value.dtype is torch.bfloat16:
+            return torch.empty(whole, dtype=value.dtype, device=self._device)
+        return np.empty(whole, value.dtype if type(value) is np.ndarray else value.numpy(force=True).dtype)

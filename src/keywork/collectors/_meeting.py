@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from keywork._errors import ContractError, Finding
+from keywork._errors import ContractError, Finding, UsageError, refusal
 from keywork._keys import NEXT, Key, listed, meant, next_key, path_of
 from keywork._wiring import specs_of_carried
 from keywork.envs import Env
@@ -33,6 +33,25 @@ def check_meeting(env: Env, policy: TensorDictModuleBase, exploration_type: Expl
     findings += [found for found in _of_the_flow(env, policy, exploration_type) if found.kind not in _SAID_HERE]
     if findings:
         raise ContractError("Collector", findings)
+
+
+def check_warm_up(policy: TensorDictModuleBase, frames: int) -> None:
+    """Refuse random actions in the place of a policy's own, if it writes how likely its own are.
+
+    Raises:
+        UsageError: it does.
+    """
+    scores = [key for part in policy.modules() for key in getattr(part, "log_prob_keys", ()) if key in policy.out_keys]
+    if scores:
+        raise refusal(
+            UsageError,
+            f"Collector cannot begin with random actions: its policy ({policy.label}) writes log-probabilities.",
+            where="init_random_frames",
+            expected="a policy that stores none, as those of off-policy algorithms: random actions are not drawn "
+            "from it, and the score of its own action would be stored beside them",
+            got=f"init_random_frames={frames}, and {scores[0]!r} in the policy's out_keys",
+            fix="return_log_prob=False in the actor, or init_random_frames=0",
+        )
 
 
 # Whatever a policy reads that is not there has been said above.

@@ -43,8 +43,7 @@ class ActionGate:
         if not isinstance(space, _SPACES):
             names = ", ".join(kind.__name__ for kind in _SPACES)
             raise UsageError(
-                f"GymEnv cannot take actions of the space {space}.\n   It takes those of {names}.\n"
-                "   Wrap the environment, for example with gymnasium.wrappers.TransformAction."
+                f"GymEnv cannot take actions of the space {space}.\n   It takes those of {names}.\n   {_as_one(space)}"
             )
         if one_hot and not isinstance(space, gymnasium.spaces.Discrete):
             raise UsageError(f"GymEnv cannot take one-hot actions (one_hot=True) for {space}: it is not Discrete.")
@@ -108,6 +107,22 @@ class ActionGate:
             f"The environments cannot be stepped: {ACTION!r} of env {row} {problem}: {array[row].tolist()}\n"
             f"   its space: {self.spec}\n   {fix}."
         )
+
+
+def _as_one(space: Any) -> str:
+    """What to type so that one action takes the place of several."""
+    parts: Any = getattr(space, "spaces", [])
+    parts = list(parts.values()) if isinstance(space, gymnasium.spaces.Dict) else parts
+    into, by = "...", "..."
+    if parts and all(isinstance(part, gymnasium.spaces.Box) for part in parts):
+        into, by = "spaces.flatten_space(env.action_space)", "spaces.unflatten(env.action_space, a)"
+    elif parts and all(isinstance(part, gymnasium.spaces.Discrete) for part in parts):
+        start = f", start={[int(part.start) for part in parts]}" * any(part.start for part in parts)
+        into = f"spaces.MultiDiscrete({[int(part.n) for part in parts]}{start})"
+        by = f"dict(zip({list(space.spaces)}, a))" if isinstance(space, gymnasium.spaces.Dict) else "tuple(a)"
+    return (
+        f"Wrap the environment so that it takes one: gymnasium.wrappers.TransformAction(env, lambda a: {by}, {into})."
+    )
 
 
 def _bounds(space: Any) -> tuple[np.ndarray, np.ndarray]:

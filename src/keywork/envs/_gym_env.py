@@ -31,6 +31,16 @@ class GymEnv:
     Observations that are no Dict or Tuple are under ``"observation"``, the parts of one under their own
     names (a Tuple's under "0", "1", ...). float64 observations are stored in float32, everything else in its own dtype.
 
+    An entry ``"action_mask"`` of the observation, of flags for each choice of Discrete ``[n]`` or MultiDiscrete
+    ``[Σ n_k]`` actions, says which are allowed: it is bool, whatever kind of flags the environment uses, and
+    `random_action` keeps to it. :class:`MaskFromInfo` makes such an entry of ``info["action_mask"]``.
+
+    Images stay bytes, in the order of the environment. The networks of ``from_spec`` bring the channels to the front
+    where it is needed; a :class:`~keywork.nets.ConvNet` of your own takes ``[*B, C, H, W]``.
+
+    Gymnasium's wrappers are used as ever: ``GymEnv(lambda: FrameStackObservation(gymnasium.make(id), 4), num_envs)``.
+    Rewards, and so the statistics of episodes, are what the outermost wrapper returns.
+
     Every observation, reward, flag and action is checked: shape, kind, finite, and inside where the space is discrete.
 
     Args:
@@ -59,7 +69,7 @@ class GymEnv:
             with next-step autoreset.
 
     Raises:
-        UsageError: there is no such environment, or it cannot be run as asked.
+        UsageError: there is no such environment, it cannot be run as asked, or its mask does not fit its actions.
         MissingExtraError: it needs a package that an extra of this one brings.
         SpecError: its observation space has no spec.
         EnvError: it could not be made.
@@ -96,6 +106,7 @@ class GymEnv:
         self.has_gaps = backend.masks
         try:
             gate = ActionGate(backend.action_space, backend.num_envs, one_hot=one_hot, clip=clip_actions)
+            self._stepper = Stepper(self.name, backend, gate, seed)
         except Exception:
             backend.close()
             raise
@@ -103,7 +114,6 @@ class GymEnv:
         self.action_spec: Spec = gate.spec.to(to)
         self.reward_spec: Spec = Unbounded((1,), device=to)
         self.observation_spec = Composite({leaf.key: leaf.spec.to(to) for leaf in backend.layout.leaves})
-        self._stepper = Stepper(self.name, backend, gate, seed)
         self._latest: Transition[np.ndarray] | None = None
 
     @property
@@ -199,7 +209,11 @@ class GymEnv:
         return batch
 
     def random_action(self) -> Tensor:
-        """Random actions, one for each environment and drawn from a random stream of its own."""
+        """Random actions, one for each environment and drawn from a random stream of its own.
+
+        Raises:
+            EnvError: an environment's mask allows none.
+        """
         action: Tensor = self.action_spec.encode(self._stepper.random_action())
         return action
 

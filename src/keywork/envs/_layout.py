@@ -11,10 +11,23 @@ import numpy as np
 import torch
 
 from keywork._errors import SpecError
-from keywork._keys import ACTION, DONE, IS_INIT, NEXT, OBSERVATION, REWARD, TERMINATED, TRUNCATED, Key, as_key, path_of
+from keywork._keys import (
+    ACTION,
+    ACTION_MASK,
+    DONE,
+    IS_INIT,
+    NEXT,
+    OBSERVATION,
+    REWARD,
+    TERMINATED,
+    TRUNCATED,
+    Key,
+    as_key,
+    path_of,
+)
 from keywork.envs._fault import EnvFault
 from keywork.envs._transition import Arrays
-from keywork.specs import Spec, from_gymnasium
+from keywork.specs import MultiBinary, Spec, from_gymnasium
 
 _TAKEN = frozenset({ACTION, DONE, IS_INIT, NEXT, REWARD, TERMINATED, TRUNCATED})
 
@@ -75,6 +88,8 @@ class Leaf:
         return array
 
     def _counted(self, array: np.ndarray, rows: Sequence[int], doing: str) -> np.ndarray:
+        if self.dtype.kind == "b" and array.dtype.kind == "f" and np.isin(array, (0, 1)).all():
+            array = array.astype(self.dtype)
         if array.dtype.kind not in "iub":
             raise self._fault(doing, rows[0], f"holds {array.dtype}; its space is discrete")
         if self.start is not None:
@@ -128,11 +143,23 @@ def _leaves(space: gymnasium.Space[Any], path: tuple[str | int, ...]) -> Iterato
         for number, part in enumerate(space.spaces):
             yield from _leaves(part, (*path, number))
     else:
-        spec = single_precision(from_gymnasium(space))
         key = as_key(tuple(str(step) for step in path) or OBSERVATION)
+        spec = _mask(space) if key == ACTION_MASK else single_precision(from_gymnasium(space))
         dtype = spec.zero().numpy().dtype
-        start, largest = _range(space)
+        start, largest = (None, np.ones((), np.int64)) if key == ACTION_MASK else _range(space)
         yield Leaf(key, path, spec, dtype, start, largest)
+
+
+def _mask(space: gymnasium.Space[Any]) -> Spec:
+    """The spec of a mask: a bool for each choice, whatever kind of flags the environment uses."""
+    box = isinstance(space, gymnasium.spaces.Box) and not space.low.any() and bool((space.high == 1).all())
+    if box or isinstance(space, gymnasium.spaces.MultiBinary):
+        return MultiBinary(space.shape or (), dtype=torch.bool)
+    raise SpecError(
+        f"The observation space cannot be laid out: its {ACTION_MASK!r} is {space}, which is not made of flags.\n"
+        f"   {ACTION_MASK!r} says which actions are allowed: MultiBinary(n), or Box(0, 1, (n,), numpy.int8).\n"
+        "   Change it, or rename the entry, with gymnasium.wrappers.TransformObservation."
+    )
 
 
 def single_precision(spec: Spec) -> Spec:

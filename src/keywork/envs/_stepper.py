@@ -8,9 +8,11 @@ import numpy as np
 from torch import Tensor
 
 from keywork._errors import EnvError
+from keywork._keys import ACTION_MASK
 from keywork.envs._actions import ActionGate
 from keywork.envs._backend import Backend
 from keywork.envs._fault import EnvFault, env_error
+from keywork.envs._masks import allowed_action, has_mask
 from keywork.envs._seeds import ACTION_SPACE, ENV, child_seed, fresh_seed
 from keywork.envs._transition import Arrays, EpisodeStats, Transition
 
@@ -23,6 +25,9 @@ class Stepper:
         backend: runs the environments.
         gate: checks the actions.
         seed: of the first :meth:`begin`; None draws one.
+
+    Raises:
+        UsageError: the observations have a mask that does not fit the actions.
     """
 
     def __init__(self, name: str, backend: Backend, gate: ActionGate, seed: int | None) -> None:
@@ -34,6 +39,8 @@ class Stepper:
         self._steps = 0
         self._returns = np.zeros(backend.num_envs)
         self._lengths = np.zeros(backend.num_envs, np.int64)
+        self._masked = has_mask(backend.layout, backend.action_space)
+        self._mask: np.ndarray | None = None
         self._spaces = [deepcopy(backend.action_space) for _ in range(backend.num_envs)]
 
     def begin(self, seed: int | None = None) -> Arrays:
@@ -50,7 +57,10 @@ class Stepper:
         self._returns[:] = 0.0
         self._lengths[:] = 0
         self._no_step = None
-        return {key: array.copy() for key, array in self._backend.buffers.first.items()}
+        observation = {key: array.copy() for key, array in self._backend.buffers.first.items()}
+        if self._masked:
+            self._mask = observation[ACTION_MASK].copy()
+        return observation
 
     def _child_seeds(self) -> list[int]:
         for index, space in enumerate(self._spaces):
@@ -80,6 +90,8 @@ class Stepper:
             for key, array in observation.items():
                 array[ended] = buffers.first[key][ended]
             episodes = self._finished(ended, stepped)
+        if self._masked:
+            self._mask = observation[ACTION_MASK].copy()
         return Transition(
             observation,
             reached,
@@ -100,8 +112,11 @@ class Stepper:
         return episodes
 
     def random_action(self) -> np.ndarray:
-        """One action from each environment's own action space, in the environments' form."""
-        return np.stack([np.asarray(space.sample()) for space in self._spaces])
+        """One action from each environment's own action space, in the environments' form; an allowed one."""
+        if self._mask is None:
+            return np.stack([np.asarray(space.sample()) for space in self._spaces])
+        pairs = enumerate(zip(self._spaces, self._mask, strict=True))
+        return np.stack([allowed_action(space, mask, env) for env, (space, mask) in pairs])
 
     def close(self) -> None:
         """Close the environments; a second call does nothing."""

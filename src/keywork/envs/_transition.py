@@ -21,7 +21,8 @@ class EpisodeStats(NamedTuple):
 
     Attributes:
         env: which environment it ran in, counted from 0.
-        return_: the sum of its rewards, undiscounted, in float64.
+        return_: the sum of its rewards as the environment returns them, its wrappers included; undiscounted, in
+            float64.
         length: how many steps it had.
     """
 

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from keywork._errors import UsageError
+from keywork._keys import ACTION_MASK
 from keywork.envs._backend import Backend
 from keywork.envs._buffers import Buffers
 from keywork.envs._fault import EnvFault, raised
@@ -115,6 +116,9 @@ class Vectorised(Backend):
         if np.count_nonzero(ended):
             for key, following in buffers.next.items():
                 buffers.first[key][ended] = following[ended]
+            if ACTION_MASK in buffers.first:
+                # Nothing is allowed at an episode's end, but a policy has to write an action there that is ignored.
+                buffers.first[ACTION_MASK][ended] = True
         return stepped
 
     def _store(self, into: dict[Any, np.ndarray], batch: Any, doing: str, rows: Any) -> None:

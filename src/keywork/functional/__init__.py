@@ -6,6 +6,7 @@ transition from t to t+1, ``v_tp1`` the value of the state that this transition 
 
 from keywork.functional._deterministic import smoothed_action
 from keywork.functional._distributional import categorical_loss, categorical_projection, quantile_huber_loss
+from keywork.functional._mean import masked_mean
 from keywork.functional._n_step import n_step_return
 from keywork.functional._normalize import explained_variance, normalize
 from keywork.functional._offline import advantage_weighted, conservative_penalty, expectile_loss
@@ -44,6 +45,7 @@ __all__ = [
     "generalized_advantage",
     "greedy_value",
     "lambda_return",
+    "masked_mean",
     "n_step_return",
     "normalize",
     "policy_gradient",

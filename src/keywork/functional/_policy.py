@@ -9,6 +9,7 @@ from torch import Tensor
 
 from keywork._errors import SpecError
 from keywork.functional._checks import require_same_shape
+from keywork.functional._mean import masked_mean
 
 
 class ClippedSurrogate(NamedTuple):
@@ -83,23 +84,23 @@ def clipped_surrogate(
     return ClippedSurrogate(torch.minimum(ratio * advantage_t, bound), ratio, log_ratio)
 
 
-def clip_fraction(ratio: Tensor, *, clip_epsilon: float) -> Tensor:
-    """The share of samples with |ρ - 1| > ε, a number without gradient.
+def clip_fraction(ratio: Tensor, mask: Tensor | None = None, *, clip_epsilon: float) -> Tensor:
+    """The share of samples, or of those in the mask, with |ρ - 1| > ε, a number without gradient.
 
     >>> clip_fraction(torch.tensor([0.7, 0.9, 1.0, 1.3]), clip_epsilon=0.2)
     tensor(0.5000)
     """
     ratio = ratio.detach()
-    return ((ratio - 1.0).abs_() > clip_epsilon).to(ratio.dtype).mean()
+    return masked_mean(((ratio - 1.0).abs_() > clip_epsilon).to(ratio.dtype), mask)
 
 
-def approximate_kl(log_ratio: Tensor) -> Tensor:
+def approximate_kl(log_ratio: Tensor, mask: Tensor | None = None) -> Tensor:
     """KL(π_old ‖ π) ≈ mean(ρ - 1 - log ρ) over actions of π_old, a number without gradient   (Schulman 2020, "k3").
 
-    Unbiased as mean(-log ρ) is, but never negative and of lower variance.
+    Unbiased as mean(-log ρ) is, but never negative and of lower variance. With a mask, the mean of what it lets count.
 
     >>> approximate_kl(torch.tensor([0.0, 0.0])), approximate_kl(torch.tensor([1.0]))
     (tensor(0.), tensor(0.7183))
     """
     log_ratio = log_ratio.detach()
-    return (log_ratio.expm1() - log_ratio).mean()
+    return masked_mean(log_ratio.expm1() - log_ratio, mask)

@@ -11,21 +11,21 @@ from torch.nn import functional as F
 from keywork._errors import SpecError
 from keywork.functional._checks import require_same_shape
 
-_LOSSES = {"l2": F.mse_loss, "smooth_l1": F.smooth_l1_loss}
+_LOSSES = {"l2": F.mse_loss, "l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss}
 
 
 def value_loss(
     value: Tensor,
     target: Tensor,
     *,
-    kind: Literal["l2", "smooth_l1"] = "l2",
+    kind: Literal["l2", "l1", "smooth_l1"] = "l2",
     old_value: Tensor | None = None,
     clip_epsilon: float | None = None,
 ) -> Tensor:
-    """Per-sample loss ℓ(v, G), to be minimised: (v - G)² for ``"l2"``, Huber's for ``"smooth_l1"``.
+    """Per-sample loss ℓ(v, G), to be minimised: (v - G)² for ``"l2"``, |v - G| for ``"l1"``.
 
-    Huber's is (v - G)² / 2 where |v - G| < 1 and |v - G| - 1/2 beyond. With ``clip_epsilon`` the loss is
-    max(ℓ(v, G), ℓ(v_old + clip(v - v_old, -ε, ε), G)): PPO's value clipping. The target is a constant.
+    For ``"smooth_l1"`` it is Huber's: (v - G)² / 2 where |v - G| < 1 and |v - G| - 1/2 beyond. With ``clip_epsilon``
+    the loss is max(ℓ(v, G), ℓ(v_old + clip(v - v_old, -ε, ε), G)): PPO's value clipping. The target is a constant.
 
     Args:
         value: predictions [*B].

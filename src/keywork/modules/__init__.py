@@ -28,6 +28,7 @@ from keywork.modules._egreedy import EGreedyModule, EGreedyOptions
 from keywork.modules._ensemble import EnsembleModule
 from keywork.modules._exploration import ExplorationModule, SpecAliases
 from keywork.modules._fill_specs import fill_action_specs
+from keywork.modules._frame_stack import FrameStack
 from keywork.modules._from_spec_features import Features
 from keywork.modules._from_spec_network import NetworkConfig
 from keywork.modules._gru import GRUModule
@@ -38,8 +39,12 @@ from keywork.modules._ornstein_uhlenbeck import OrnsteinUhlenbeckProcessModule
 from keywork.modules._ou_parameters import OUOptions, OUParameters
 from keywork.modules._q_value import QValueModule
 from keywork.modules._q_value_actor import DistributionalOptions, DistributionalQValueActor, QValueActor, QValueOptions
+from keywork.modules._quantile_q_value import QuantileQValueModule
+from keywork.modules._quantile_q_value_actor import QuantileOptions, QuantileQValueActor
 from keywork.modules._random_policy import RandomPolicy
 from keywork.modules._recurrent_setup import RecurrentOptions
+from keywork.modules._rewards import RewardClip, RewardScaling
+from keywork.modules._running_norm import RunningNorm, update_statistics
 from keywork.modules._tanh import TanhModule
 from keywork.modules._value import ValueOperator
 from keywork.modules._wrap_module import WrapModule, as_tensordict_module
@@ -64,6 +69,7 @@ __all__ = [
     "EnsembleModule",
     "ExplorationModule",
     "Features",
+    "FrameStack",
     "GRUModule",
     "IndependentNormal",
     "LSTMModule",
@@ -84,8 +90,14 @@ __all__ = [
     "QValueActor",
     "QValueModule",
     "QValueOptions",
+    "QuantileOptions",
+    "QuantileQValueActor",
+    "QuantileQValueModule",
     "RandomPolicy",
     "RecurrentOptions",
+    "RewardClip",
+    "RewardScaling",
+    "RunningNorm",
     "SDEConfig",
     "SpecAliases",
     "TanhDelta",
@@ -97,4 +109,5 @@ __all__ = [
     "as_tensordict_module",
     "fill_action_specs",
     "gSDEModule",
+    "update_statistics",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keywork._errors import SpecError, UsageError
+from keywork._keys import ACTION_VALUE as ACTION_VALUE
 from keywork._keys import Key, nearest
 from keywork.modules._choices import Bits, Choices, OneHotOf, OneOf
 from keywork.modules._exploration import leaf_spec
@@ -13,7 +14,6 @@ from keywork.modules._refusal import refusal
 from keywork.modules._several_of import SeveralOf
 from keywork.specs import Categorical, MultiBinary, MultiDiscrete, OneHot, Spec
 
-ACTION_VALUE = "action_value"
 CHOSEN_ACTION_VALUE = "chosen_action_value"
 NAMES = ("categorical", "one-hot", "multi-categorical", "mult-one-hot", "binary")
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from keywork._errors import ContractError, Finding, describe
 from keywork._keys import Key, as_key, next_key
 from keywork._wiring import specs_of_carried
-from keywork.modules._copies import Stacked, copies_of, findings_of
+from keywork.modules._copies import Stacked
+from keywork.nets import copies_of, copy_findings
 from keywork.nn import TensorDictModuleBase
 from keywork.specs import Composite, Unbounded
 
@@ -102,10 +103,10 @@ class EnsembleModule(TensorDictModuleBase):
 
         if self.vectorize and (tensors or values):
             return tuple(torch.vmap(one, (0, dims), self._dims_out, randomness="different")(tensors, values))
-        rows = []
-        for number in range(self.num_copies):
-            of_this = [x.select(dim, number) for x, dim in zip(values, dims, strict=True)]
-            rows.append(one([tensor[number] for tensor in tensors], of_this))
+        # unbind, not an index for each: on the way back, its pieces are put together in one copy.
+        states = [tensor.unbind() for tensor in tensors]
+        inputs_of = [x.unbind(dim) for x, dim in zip(values, dims, strict=True)]
+        rows = [one([t[i] for t in states], [x[i] for x in inputs_of]) for i in range(self.num_copies)]
         return tuple([torch.stack(row, dim) for row, dim in zip(zip(*rows, strict=True), self._dims_out, strict=True)])
 
 
@@ -124,7 +125,7 @@ def _members(owner: str, module: Any, count: int | None, initialise: Callable[[A
         findings.append(Finding("wrong-count", f"num_copies is {count}, of {len(given)} modules.", "", fix))
     if not findings:
         copies = [copy.deepcopy(one) for one in given] if several else copies_of(module, count or 1, initialise)
-        findings = findings_of(copies)
+        findings = copy_findings(copies)
     if findings:
         raise ContractError(owner, findings)
     return copies

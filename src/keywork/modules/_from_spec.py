@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from torch import Tensor, nn
 
 from keywork._errors import SpecError
 from keywork._keys import ACTION, OBSERVATION, Key, as_key, listed, meant, path_of, with_leaf
 from keywork.modules._from_spec_heads import MASK, Head, head_of
-from keywork.modules._from_spec_network import NetworkConfig, leaves_of, network_of
+from keywork.modules._from_spec_leaves import leaves_of
+from keywork.modules._from_spec_network import NetworkConfig, network_of
 from keywork.modules._refusal import refusal
 from keywork.nets import Chain
 from keywork.nn import TensorDictModule
@@ -84,7 +85,7 @@ def policy_parts(
         _require_mask(owner, seen, mask, heads[key].choices or 0)
     shown = {key: spec for key, spec in seen.items() if key not in masks.values()}
     width = sum(head.width for head in heads.values())
-    network = network_of([*shown.values()], width, config, _NEAR_UNIFORM)
+    network = network_of(shown, width, config, _NEAR_UNIFORM)
     named = {key: _parameter_keys(key, head, alone=len(heads) == 1) for key, head in heads.items()}
     written = [parameter for of_action in named.values() for parameter in of_action.values()]
     for key, mask in masks.items():
@@ -106,7 +107,7 @@ def value_parts(
     seen = leaves_of(owner, "observation_spec", observation_spec, OBSERVATION)
     taken = {} if action_spec is None else leaves_of(owner, "action_spec", action_spec, ACTION)
     both = seen | taken
-    return network_of([*both.values()], 1, config or NetworkConfig(), 1.0), list(both)
+    return network_of(both, 1, config or NetworkConfig(), 1.0), list(both)
 
 
 def action_value_parts(
@@ -116,15 +117,18 @@ def action_value_parts(
     *,
     action_mask_key: Any = None,
     dueling: bool = False,
+    rows: int | None = None,
     config: NetworkConfig | None = None,
 ) -> ActionValueParts:
-    """A network of the values of all actions; see ``QValueActor.from_spec``."""
+    """A network of the values of all actions, or of ``rows`` numbers for each; see ``QValueActor.from_spec``."""
     seen = leaves_of(owner, "observation_spec", observation_spec, OBSERVATION)
     actions = leaves_of(owner, "action_spec", action_spec, ACTION)
     (key, spec), *others = actions.items()
     size = _count_of(spec)
-    if size is None or others or (dueling and not isinstance(spec, Categorical | OneHot)):
-        kinds = "Categorical or OneHot" if dueling else "Categorical, OneHot, MultiDiscrete or MultiBinary"
+    single = dueling or rows is not None
+    unfit = (single and not isinstance(spec, Categorical | OneHot)) or (rows is not None and not isinstance(size, int))
+    if size is None or others or unfit:
+        kinds = "Categorical or OneHot" if single else "Categorical, OneHot, MultiDiscrete or MultiBinary"
         raise refusal(
             SpecError,
             f"{owner} cannot be built: there are no values of such actions{' from a dueling network' * dueling}.",
@@ -136,7 +140,8 @@ def action_value_parts(
     if action_mask_key is not None:
         _require_mask(owner, seen, as_key(action_mask_key), None)
     shown = {k: s for k, s in seen.items() if action_mask_key is None or k != as_key(action_mask_key)}
-    network = network_of([*shown.values()], size, config or NetworkConfig(), 1.0, dueling=dueling)
+    size = size if rows is None else (rows, cast(int, size))
+    network = network_of(shown, size, config or NetworkConfig(), 1.0, dueling=dueling)
     return ActionValueParts(network, list(shown), spec, key)
 
 

@@ -10,12 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from keywork._errors import SpecError
-from keywork._keys import Key, as_key
+from keywork._keys import Key
 from keywork.modules._from_spec_features import Features, ImageNetwork, usual_image_network
-from keywork.modules._refusal import refusal
+from keywork.modules._from_spec_norm import Standardised
+from keywork.modules._running_norm import RunningNorm
 from keywork.nets import MLP, Chain, DuelingMLP, MLPConfig
-from keywork.specs import Composite, Spec, as_spec
+from keywork.specs import Spec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +32,9 @@ class NetworkConfig:
         image_network: as :class:`Features` takes it.
         learned_scale: where a distribution has a scale: True learns one that is the same in every state (PPO's way),
             False one that the network computes (SAC's).
+        observation_norm: what standardises the observations first. All networks of one config have it in common.
+        layer_class: the layers of the MLP, as :class:`~keywork.nets.MLPConfig` takes it, such as
+            :class:`~keywork.modules.NoisyLinear`; others than ``nn.Linear`` initialise themselves, ``init="torch"``.
     """
 
     num_cells: Sequence[int] = (64, 64)
@@ -41,37 +44,20 @@ class NetworkConfig:
     norm_class: Callable[[int], nn.Module] | None = None
     image_network: ImageNetwork | None = None
     learned_scale: bool = False
-
-
-def leaves_of(owner: str, name: str, spec: Any, key: Key) -> dict[Key, Spec]:
-    """The specs of single tensors by their keys; of a spec without keys, ``key``.
-
-    Raises:
-        SpecError: there is none.
-    """
-    known = as_spec(spec)
-    leaves: dict[Key, Spec] = dict(known.items()) if isinstance(known, Composite) else {as_key(key): known}
-    if not leaves:
-        raise refusal(
-            SpecError,
-            f"{owner} cannot be built: a spec has no entry.",
-            where=name,
-            expected="at least one entry",
-            got=repr(known),
-            fix=f"{name}=env.{name}",
-        )
-    return leaves
+    observation_norm: RunningNorm | None = None
+    layer_class: Callable[..., nn.Module] = nn.Linear
 
 
 def network_of(
-    specs: Sequence[Spec],
+    seen: Mapping[Key, Spec],
     out_features: int | Sequence[int],
     config: NetworkConfig,
     last_gain: float,
     *,
     dueling: bool = False,
 ) -> nn.Module:
-    """A network that takes an entry of each spec."""
+    """A network that takes the entries of these specs, in their order."""
+    specs = [*seen.values()]
     make = config.image_network or partial(usual_image_network, init=config.init)
     features = Features(specs, image_network=make)
     options: Mapping[str, Any] = {
@@ -79,8 +65,10 @@ def network_of(
         "activation_class": config.activation_class,
         "init": config.init,
         "last_gain": last_gain if config.last_gain is None else config.last_gain,
-        "config": MLPConfig(norm_class=config.norm_class),
+        "config": MLPConfig(norm_class=config.norm_class, layer_class=config.layer_class),
     }
     mlp = (DuelingMLP if dueling else MLP)(features.size, out_features, **options)
     numbers = len(specs) == 1 and len(specs[0].shape) == 1 and specs[0].dtype is torch.get_default_dtype()
-    return mlp if numbers else Chain(features, mlp)
+    network = mlp if numbers else Chain(features, mlp)
+    norm = config.observation_norm
+    return network if norm is None else Chain(Standardised(norm, list(seen)), network)

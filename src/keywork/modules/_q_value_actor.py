@@ -8,12 +8,13 @@ from typing import Any, Self, TypedDict, Unpack
 from torch import Tensor
 
 from keywork._errors import Finding
-from keywork._keys import ACTION, OBSERVATION, Key, as_key, as_keys, listed
-from keywork.modules._action_space import ACTION_VALUE, CHOSEN_ACTION_VALUE, form_of
+from keywork._keys import ACTION, as_key, as_keys
+from keywork.modules._action_space import ACTION_VALUE, CHOSEN_ACTION_VALUE
 from keywork.modules._distributional_q_value import DistributionalQValueModule
 from keywork.modules._from_spec import action_value_parts
 from keywork.modules._from_spec_network import NetworkConfig
 from keywork.modules._q_value import QValueModule
+from keywork.modules._q_value_parts import described, network_step, unfed
 from keywork.modules._refusal import require_known, without_external
 from keywork.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential
 
@@ -92,10 +93,10 @@ class QValueActor(TensorDictSequential):
         chosen = options.get("chosen_action_value_key", CHOSEN_ACTION_VALUE)
         out_keys = [options.get("action_key", ACTION), values, chosen]
         given = {"spec": spec, "action_spec": action_spec, "action_space": action_space}
-        described = _described(type(self).__name__, given, as_key(out_keys[0]), options.get("var_nums"))
-        head = QValueModule(described[0], values, action_mask_key, out_keys, *described[1:])
+        action = described(type(self).__name__, given, as_key(out_keys[0]), options.get("var_nums"))
+        head = QValueModule(action[0], values, action_mask_key, out_keys, *action[1:])
         self._asked = None if in_keys is None else list(as_keys(in_keys))
-        super().__init__(_network(module, self._asked, values), head)
+        super().__init__(network_step(module, self._asked, values), head)
         self.spec, self._asked = head.spec, None
 
     @classmethod
@@ -142,7 +143,7 @@ class QValueActor(TensorDictSequential):
 
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
         """The findings of every chain, and a network that does not do what it is here for."""
-        return _unfed(steps, self._asked) or without_external(super().findings(steps))
+        return unfed(steps, self._asked) or without_external(super().findings(steps))
 
 
 class DistributionalQValueActor(TensorDictSequential):
@@ -193,45 +194,74 @@ class DistributionalQValueActor(TensorDictSequential):
         values = as_key(ACTION_VALUE if action_value_key is None else action_value_key)
         out_keys = [options.get("action_key", ACTION), values]
         given = {"spec": spec, "action_spec": action_spec, "action_space": action_space}
-        described = _described(type(self).__name__, given, as_key(out_keys[0]), options.get("var_nums"))
-        head = DistributionalQValueModule(described[0], support, values, action_mask_key, out_keys, *described[1:])
+        action = described(type(self).__name__, given, as_key(out_keys[0]), options.get("var_nums"))
+        head = DistributionalQValueModule(action[0], support, values, action_mask_key, out_keys, *action[1:])
         self._asked = None if in_keys is None else list(as_keys(in_keys))
-        steps: list[Any] = [_network(module, self._asked, values), head]
+        steps: list[Any] = [network_step(module, self._asked, values), head]
         if options.get("make_log_softmax", True):
             steps.insert(1, TensorDictModule(log_softmax_of_atoms, [values], [values]))
         super().__init__(*steps)
         self.spec, self._asked = head.spec, None
 
+    @classmethod
+    def from_spec(
+        cls,
+        observation_spec: Any,
+        action_spec: Any,
+        support: Any,
+        *,
+        dueling: bool = False,
+        action_value_key: Any = None,
+        action_mask_key: Any = None,
+        config: NetworkConfig | None = None,
+        **options: Unpack[DistributionalOptions],
+    ) -> Self:
+        """An actor that fits any observations and any discrete action: see :meth:`QValueActor.from_spec`.
+
+        Args:
+            observation_spec: as there.
+            action_spec: likewise.
+            support: the atoms ``[N]``.
+            dueling: as there.
+            action_value_key: as the constructor takes it.
+            action_mask_key: the observation that says which choices are allowed.
+            config: the network.
+            options: see :class:`DistributionalOptions`.
+
+        Raises:
+            SpecError: the action is not discrete, there are several, there is no such mask, or the atoms are no vector.
+
+        >>> import torch
+        >>> from keywork.specs import Categorical, Unbounded
+        >>> actor = DistributionalQValueActor.from_spec(Unbounded((4,)), Categorical(2), torch.linspace(0.0, 1.0, 51))
+        >>> actor(torch.zeros(3, 4))[0].shape
+        torch.Size([3, 51, 2])
+        """
+        network, in_keys, spec, key = action_value_parts(
+            cls.__name__,
+            observation_spec,
+            action_spec,
+            action_mask_key=action_mask_key,
+            dueling=dueling,
+            rows=len(support),
+            config=config,
+        )
+        kept: DistributionalOptions = {"action_key": key, **options}
+        return cls(
+            network,
+            support,
+            in_keys,
+            spec,
+            action_value_key=action_value_key,
+            action_mask_key=action_mask_key,
+            **kept,
+        )
+
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:
         """The findings of every chain, and a network that does not do what it is here for."""
-        return _unfed(steps, self._asked) or without_external(super().findings(steps))
+        return unfed(steps, self._asked) or without_external(super().findings(steps))
 
 
 def log_softmax_of_atoms(logits: Tensor) -> Tensor:
     """log p, of logits ``[*B, atoms, choices]``."""
     return logits.log_softmax(-2)
-
-
-def _described(owner: str, given: Mapping[str, Any], key: Key, var_nums: Any) -> tuple[Any, Any, Any]:
-    """The action space, var_nums and spec for the last step; or an error in the actor's name."""
-    spec, _ = form_of(owner, given, key, var_nums)
-    return (given["action_space"] if spec is None else None), var_nums, spec
-
-
-def _network(module: Any, in_keys: Any, values: Any) -> Any:
-    if hasattr(module, "in_keys") and hasattr(module, "out_keys"):
-        return module
-    return TensorDictModule(module, OBSERVATION if in_keys is None else in_keys, [values])
-
-
-def _unfed(steps: Mapping[str, TensorDictModuleBase], asked: list[Any] | None) -> list[Finding]:
-    network, *_, head = steps.values()
-    found, key = [], head.in_keys[0]
-    if key not in network.out_keys:
-        fix = f"out_keys=[{key!r}] for the module, or action_value_key={next(iter(network.out_keys), '...')!r}."
-        problem = f"the action values are read from {key!r}, which the module does not write."
-        found.append(Finding("no-values", problem, f"the module writes {listed(network.out_keys)}", fix))
-    if asked is not None and network.in_keys != asked:
-        problem = f"in_keys is {asked}, and the module is a key module that reads {network.in_keys}."
-        found.append(Finding("in-keys-twice", problem, "", "leave in_keys out, or pass the plain network."))
-    return found

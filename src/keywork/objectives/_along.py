@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from keywork._keys import Key, next_key
+from keywork._keys import REWARD, Key, next_key
 from keywork.nn import TensorDictModuleBase, set_recurrent_mode
 
 
@@ -71,7 +72,27 @@ class Along:
         with set_recurrent_mode(False):
             return self.network.run(*following)
 
+    def run_apart(self, held: Mapping[Key, Any], others: Mapping[Key, Any]) -> tuple[Any, ...]:
+        """The network's outputs at each step with ``others`` in place of what the step holds: "what if", one by one.
+
+        A memory has seen before each step what really happened, not what is put in its place.
+        """
+        if not self._after:
+            return self.network.run(*[others[key] if key in others else held[key] for key in self.reads])
+        with torch.no_grad():
+            outputs = self.run(held)
+        time = held[next_key(REWARD)].ndim - 2  # [*B, T, 1]
+        before = {key: _shifted(held[key], outputs[slot], time) for key, slot in self._after.items()}
+        inputs = {**held, **before, **others}
+        with set_recurrent_mode(False):
+            return self.network.run(*self.inputs(inputs))
+
     def _ahead(self, key: Key, held: Mapping[Key, Any], outputs: Sequence[Any]) -> Any:
         if key in self._after:
             return outputs[self._after[key]]
         return torch.zeros_like(held[key]) if key in self._flags else held[next_key(key)]
+
+
+def _shifted(first: Tensor, after: Tensor, time: int) -> Tensor:
+    """The state before each step: the one stored at the first, then those after the steps before."""
+    return torch.cat([first.narrow(time, 0, 1), after.narrow(time, 0, after.shape[time] - 1)], time)

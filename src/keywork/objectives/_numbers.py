@@ -25,6 +25,16 @@ def require_positive(owner: str, name: str, number: float) -> None:
         raise _out_of_range(owner, name, number, "a number above zero", f"{name}=0.2")
 
 
+def require_not_negative(owner: str, name: str, number: float) -> None:
+    """Refuse a number below zero; NaN is not above it either.
+
+    Raises:
+        UsageError: it is.
+    """
+    if not number >= 0.0:
+        raise _out_of_range(owner, name, number, "a number from zero on", f"{name}=1.0")
+
+
 def _out_of_range(owner: str, name: str, number: float, expected: str, fix: str) -> UsageError:
     what = f"{owner} cannot be built: {name} is out of range."
     return refusal(UsageError, what, where=name, expected=expected, got=repr(number), fix=fix)

@@ -1,6 +1,7 @@
-"""Conformance kits: what every key module and every distribution does, as tests that yours can inherit."""
+"""Conformance kits: what every key module, distribution and environment does, as tests that yours can inherit."""
 
 from ._distribution import DistributionConformance
+from ._env import EnvConformance, check_env
 from ._key_module import KeyModuleConformance
 
-__all__ = ["DistributionConformance", "KeyModuleConformance"]
+__all__ = ["DistributionConformance", "EnvConformance", "KeyModuleConformance", "check_env"]

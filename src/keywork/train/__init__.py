@@ -2,11 +2,13 @@
 
 from keywork.train._algorithm import Algorithm, Metrics
 from keywork.train._evaluate import Evaluation, evaluate, return_goal
-from keywork.train._experiment import RECIPES, Audience, Recipe, evaluate_policy, flow_of, load_policy, run_experiment
+from keywork.train._experiment import Audience, evaluate_policy, flow_of, load_policy, run_experiment
 from keywork.train._files import save_text
 from keywork.train._flat import FlatAdam, FlatParameters
 from keywork.train._networks import state_critic, stochastic_actor
 from keywork.train._ppo import PPO, PPOConfig
+from keywork.train._presets import PRESETS, preset_of
+from keywork.train._recipes import RECIPES, Recipe
 from keywork.train._run import Run
 from keywork.train._seeds import child_seed
 from keywork.train._settings import RunSettings
@@ -14,6 +16,7 @@ from keywork.train._trainer import Observer, Outcome, Trainer
 
 __all__ = [
     "PPO",
+    "PRESETS",
     "RECIPES",
     "Algorithm",
     "Audience",
@@ -33,6 +36,7 @@ __all__ = [
     "evaluate_policy",
     "flow_of",
     "load_policy",
+    "preset_of",
     "return_goal",
     "run_experiment",
     "save_text",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import gcd
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,24 +15,14 @@ from keywork._errors import RunError
 from keywork.envs import GymEnv
 from keywork.flow import Flow
 from keywork.train._algorithm import Algorithm, Metrics
+from keywork.train._device import device_of
 from keywork.train._evaluate import Evaluation, evaluate
-from keywork.train._ppo import PPO, PPOConfig
 from keywork.train._publish import publish
+from keywork.train._recipes import RECIPES
 from keywork.train._run import Run
 from keywork.train._seeds import child_seed
 from keywork.train._settings import RunSettings, from_plain, to_plain
 from keywork.train._trainer import Outcome, Trainer
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """An algorithm as the command line knows it: its class, and that of its settings."""
-
-    algorithm: Callable[..., Algorithm]
-    config: type[Any]
-
-
-RECIPES: dict[str, Recipe] = {"ppo": Recipe(PPO, PPOConfig)}
 
 
 class Audience(Protocol):
@@ -64,9 +54,11 @@ def run_experiment(name: str, settings: RunSettings, config: Any, audience: Iter
         KeyworkError: whatever cannot be done as asked; the message says what to type.
     """
     watchers = list(audience)
+    device = device_of(settings.device)
     with threads(settings.threads), make_env(settings) as env:
         torch.manual_seed(child_seed(settings.seed, "torch"))
-        algorithm = RECIPES[name].algorithm(env, config, seed=child_seed(settings.seed, name))
+        seed = child_seed(settings.seed, name)
+        algorithm = RECIPES[name].algorithm(env, config, seed=seed, device=device, compile=settings.compile)
         run = Run.create(settings, name, {"settings": to_plain(settings), "config": to_plain(config)})
         try:
             outcome, evaluation = _fill(run, algorithm, settings, watchers)
@@ -83,7 +75,7 @@ def flow_of(name: str, settings: RunSettings, config: Any) -> Flow:
     Raises:
         KeyworkError: whatever cannot be done as asked; the message says what to type.
 
-    >>> flow_of("ppo", RunSettings(env="CartPole-v1"), PPOConfig())["observation"].holds.shape
+    >>> flow_of("ppo", RunSettings(env="CartPole-v1"), RECIPES["ppo"].config())["observation"].holds.shape
     (4,)
     """
     # Environments in processes of their own have the same keys as those in this one.
@@ -144,7 +136,7 @@ def evaluate_policy(policy: Any, settings: RunSettings, episodes: int | None = N
 
 
 def load_policy(path: Path) -> tuple[Any, RunSettings]:
-    """The policy of a finished run, and the run's settings, from its files alone.
+    """The policy of a finished run, on the CPU wherever it has learnt, and the run's settings, from its files alone.
 
     Raises:
         RunError: the folder is no finished run of this version.

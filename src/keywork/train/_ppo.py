@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from keywork._errors import UsageError
-from keywork._keys import STATE_VALUE, VALUE_TARGET, leaf
+from keywork._keys import STATE_VALUE, VALUE_TARGET
 from keywork.collectors import Collector
 from keywork.envs import Env
-from keywork.flow import Flow, Part
+from keywork.flow import Flow
 from keywork.functional import explained_variance
+from keywork.modules import RewardScaling, update_statistics
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
 from keywork.objectives import GAE, ClipPPOLoss
 from keywork.train._algorithm import Metrics
+from keywork.train._compile import changing, tensor_function
 from keywork.train._flat import FlatAdam
 from keywork.train._memory import acting, remembers, rows_in_minibatch
-from keywork.train._networks import state_critic, stochastic_actor
+from keywork.train._networks import NetworkSettings, networks_of
+from keywork.train._parts import device_of_parts, means, on_device, optimiser_part, require_settings
 
 
 @dataclass(frozen=True)
-class PPOConfig:
+class PPOConfig(NetworkSettings):
     """PPO's settings. The defaults solve CartPole-v1: stable-baselines3's published ones, with a longer horizon."""
 
     num_steps: int = 32
@@ -37,6 +40,8 @@ class PPOConfig:
     """Adam's step size at the beginning."""
     anneal: bool = True
     """Let learning rate and clip range go to zero, linearly, over the run."""
+    anneal_clip: bool = True
+    """Without it, --anneal leaves the clip range as it is."""
     gamma: float = 0.99
     """Discount of the next step's value."""
     gae_lambda: float = 0.9
@@ -51,8 +56,12 @@ class PPOConfig:
     """Longer gradients are shortened to this norm."""
     normalize_advantage: bool = True
     """Standardise the advantages of each minibatch."""
-    num_cells: tuple[int, ...] = (64, 64)
-    """Widths of the hidden layers, of actor and critic alike."""
+    clip_value: float = 0.0
+    """How far the critic may move from what it said of the batch and still gain; 0 for as far as it likes."""
+    target_kl: float = 0.0
+    """End an update as soon as the policy has moved by 1.5 times this divergence; 0 for never."""
+    scale_rewards: bool = False
+    """Divide rewards by the running deviation of returns."""
 
 
 class PPO:
@@ -68,6 +77,8 @@ class PPO:
         critic: writes ``"state_value"``; one that fits the environment if left out.
         seed: of the order in which minibatches are drawn.
         check: refuse parts that do not fit together; without it, the log says what is passed over.
+        device: where the networks are put; left out, they stay where they are.
+        compile: compile the loss (see :func:`tensor_function`).
 
     Raises:
         ContractError: the parts do not fit together.
@@ -92,18 +103,24 @@ class PPO:
         critic: TensorDictModuleBase | None = None,
         seed: int = 0,
         check: bool = True,
+        device: torch.device | str | None = None,
+        compile: bool = False,
     ) -> None:
         _check(config)
         self.config = config
-        actor = actor or stochastic_actor(env, config.num_cells)
+        if actor is None or critic is None:
+            usual = networks_of(env, config)
+        actor = usual[0] if actor is None else actor
         self.policy: TensorDictModuleBase = actor
-        self.critic = critic or state_critic(env, config.num_cells)
+        self.critic = usual[1] if critic is None else critic
+        self._device = device_of_parts(actor, self.critic, device=device)
         self._in_rows = remembers(actor, self.critic)
         size = config.minibatch_size
         self._size = rows_in_minibatch(size, config.num_steps) if self._in_rows else size
         collecting = acting(type(self).__name__, actor, self.critic)
         self.collector = Collector(env, collecting, frames_per_batch=config.num_steps * env.num_envs, check=check)
         self.gae = GAE(config.gamma, config.gae_lambda, self.critic)
+        self.scale = RewardScaling(env.num_envs, config.gamma) if config.scale_rewards else None
         self.loss = ClipPPOLoss(
             actor,
             self.critic,
@@ -111,11 +128,10 @@ class PPO:
             entropy_coeff=config.entropy_coeff,
             critic_coeff=config.critic_coeff,
             normalize_advantage=config.normalize_advantage,
+            clip_value=config.clip_value or None,
         )
-        rate = f"learning rate {config.learning_rate:g}"
-        losses = tuple(key for key in self.loss.out_keys if leaf(key).startswith("loss_"))
-        trains = tuple(self.loss.parameters())
-        optimiser = Part("FlatAdam", "optimiser", reads=losses, description=rate, trains=trains)
+        self._compile, self._run_loss = compile, tensor_function(self.loss, compile=compile)
+        optimiser = optimiser_part("FlatAdam", self.loss, f"learning rate {config.learning_rate:g}")
         self.flow = Flow(env, collecting, self.gae, self.loss, optimiser, check=check)
         self.optimizer = FlatAdam(self.loss, lr=config.learning_rate, eps=1e-5, max_grad_norm=config.max_grad_norm)
         self._generator = torch.Generator().manual_seed(seed)
@@ -123,45 +139,47 @@ class PPO:
     def update(self, batch: TensorDict, progress: float) -> Metrics:
         """Several epochs of minibatch steps on one batch; see :meth:`Algorithm.update`."""
         config = self.config
+        batch = on_device(batch, self._device)
         remaining = 1.0 - progress if config.anneal else 1.0
         self.optimizer.lr = config.learning_rate * remaining
-        self.loss.clip_epsilon = config.clip_epsilon * remaining
+        epsilon = config.clip_epsilon * (remaining if config.anneal_clip else 1.0)
+        self.loss.clip_epsilon = changing(epsilon, compile=self._compile)
+        if self.scale is not None:
+            self.scale.update(batch)
+            self.scale(batch)
         self.gae(batch)
-        rows: list[Tensor] = []
+        rows: list[list[Tensor]] = []
         for inputs in self._minibatches(batch):
-            terms = self.loss.run(*inputs)
+            terms = self._run_loss(*inputs)
+            if rows and config.target_kl and terms[_KL] > 1.5 * config.target_kl:
+                break
             norm = self.optimizer.step(terms[0] + terms[1] + terms[2])
-            rows += [*terms, norm]
+            rows.append([*terms, norm])
         self.optimizer.check()
-        means = torch.stack(rows).detach().view(-1, len(_LOGGED)).mean(0).tolist()
+        update_statistics(self.loss, batch)
         explained = explained_variance(batch[STATE_VALUE], batch[VALUE_TARGET]).item()
-        return {**dict(zip(_LOGGED, means, strict=True)), "ppo/explained_variance": explained}
+        return {**means(_LOGGED, rows), "ppo/explained_variance": explained}
 
-    def _minibatches(self, batch: TensorDict) -> Iterator[list[Tensor]]:
+    def _minibatches(self, batch: TensorDict) -> Iterator[list[Any]]:
         """The loss's inputs, in random pieces, once for each epoch: of frames or, if recurrent, of whole rows."""
-        columns = [batch[key] if self._in_rows else batch[key].flatten(0, 1) for key in self.loss.in_keys]
+        columns = self.loss.read(batch if self._in_rows else batch.flatten())
         count = len(columns[0])
         for _ in range(self.config.num_epochs):
             if self._size >= count:  # the order within a minibatch does not matter
                 yield columns
                 continue
             for picked in torch.split(torch.randperm(count, generator=self._generator), self._size):
-                yield [column[picked] for column in columns]
+                yield [None if column is None else column[picked] for column in columns]
 
 
 _LOGGED = [
     *("loss/objective", "loss/critic", "loss/entropy"),
     *("ppo/entropy", "ppo/kl", "ppo/clip_fraction", "ppo/grad_norm"),
 ]
+_KL = _LOGGED.index("ppo/kl")
 
 
 def _check(config: PPOConfig) -> None:
-    for name in ("num_steps", "num_epochs", "minibatch_size", "learning_rate", "clip_epsilon", "max_grad_norm"):
-        if not getattr(config, name) > 0:
-            option = name.replace("_", "-")
-            default = getattr(PPOConfig(), name)
-            raise UsageError(f"{name} is {getattr(config, name)}: it has to be above 0, such as --{option} {default}.")
-    for name in ("gamma", "gae_lambda"):
-        if not 0.0 <= getattr(config, name) <= 1.0:
-            option = name.replace("_", "-")
-            raise UsageError(f"{name} is {getattr(config, name)}: it has to be in [0, 1], such as --{option} 0.95.")
+    positive = ("num_steps", "num_epochs", "minibatch_size", "learning_rate", "clip_epsilon", "max_grad_norm")
+    require_settings(config, above_zero=positive, fractions=("gamma", "gae_lambda"))
+    require_settings(config, from_zero=("clip_value", "target_kl"))

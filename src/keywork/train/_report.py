@@ -9,6 +9,7 @@ from typing import Any
 from keywork.flow import Flow
 from keywork.train._evaluate import Evaluation, return_goal
 from keywork.train._page import Page, page_html
+from keywork.train._recipes import RECIPES
 from keywork.train._run import Run
 from keywork.train._settings import RunSettings, to_plain
 from keywork.train._trainer import Outcome
@@ -66,8 +67,6 @@ def _duration(seconds: float) -> str:
 
 def _command(algorithm: str, settings: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
     """What to type to train in the same way: everything that differs from the defaults, and whatever decides."""
-    from keywork.train._experiment import RECIPES  # here: the module that knows the recipes imports this one
-
     yield from ("keywork", "train", algorithm)
     recipe = RECIPES.get(algorithm)
     usual = to_plain(RunSettings()) | (to_plain(recipe.config()) if recipe else {})

@@ -35,6 +35,10 @@ class RunSettings:
     """Where the folders of runs are."""
     threads: int = 1
     """Threads of one operation; small networks are fastest with one."""
+    device: str = "cpu"
+    """Where networks are and learn: cpu, cuda, cuda:N, or auto for a GPU if there is one."""
+    compile: bool = False
+    """Compile the loss, which takes up to a minute at the beginning; what comes after it is faster."""
 
     def __post_init__(self) -> None:
         for name, least in (("total_steps", 1), ("num_envs", 1), ("seed", 0), ("eval_episodes", 0), ("threads", 1)):

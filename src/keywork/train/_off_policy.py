@@ -1,0 +1,199 @@
+"""What off-policy algorithms have in common: experience is stored, drawn again, learnt from, and told of now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from keywork._errors import UsageError
+from keywork._keys import DISCOUNT, DONE, INDEX, PRIORITY_WEIGHT, VALID, Key, next_key, unique
+from keywork.buffers import PrioritizedSampler, ReplayBuffer, Sampler, SliceSampler
+from keywork.envs import Env
+from keywork.nn import TensorDictModuleBase
+from keywork.train._algorithm import Metrics
+from keywork.train._flat import FlatAdam
+from keywork.train._parts import means, on_device, require_settings
+
+
+@dataclass(frozen=True)
+class OffPolicySettings:
+    """Settings that off-policy algorithms have in common; each has defaults of its own."""
+
+    buffer_size: int = 1_000_000
+    """Steps that are kept, of all environments together."""
+    learning_starts: int = 100
+    """Steps of random actions at the beginning, from which nothing is learnt yet."""
+    batch_size: int = 32
+    """Steps in one gradient step; if recurrent, as many slices as it holds."""
+    train_freq: int = 4
+    """Steps of each environment between two updates."""
+    gradient_steps: int = 1
+    """Gradient steps in one update; 0 for as many as steps were taken."""
+    learning_rate: float = 1e-4
+    """Adam's step size."""
+    gamma: float = 0.99
+    """Discount of the next step's value."""
+    n_step: int = 1
+    """Rewards that are summed before the next value counts."""
+    prioritised: bool = False
+    """Draw steps with large errors more often (Schaul et al. 2016)."""
+    priority_alpha: float = 0.6
+    """How much errors count for that: 0 for not at all."""
+    priority_beta: float = 0.4
+    """How much of it the losses' weights undo, at the beginning; at the end all."""
+    slice_len: int = 8
+    """Steps that follow one another, of which a recurrent network learns."""
+    log_every: int = 1_000
+    """Steps from one row of metrics to the next."""
+
+
+def require_off_policy(config: OffPolicySettings) -> None:
+    """Refuse settings that cannot be.
+
+    Raises:
+        UsageError: one cannot.
+    """
+    counts = ("buffer_size", "batch_size", "train_freq", "n_step", "slice_len", "log_every", "learning_rate")
+    fractions = ("gamma", "priority_alpha", "priority_beta")
+    require_settings(config, above_zero=counts, from_zero=("learning_starts", "gradient_steps"), fractions=fractions)
+    if config.batch_size > config.buffer_size:
+        raise UsageError(
+            f"batch_size is {config.batch_size}, and the buffer keeps {config.buffer_size} steps: type "
+            f"--buffer-size {10 * config.batch_size} or more."
+        )
+
+
+class Replay:
+    """A buffer as the settings ask for it, and the batches of each update.
+
+    Args:
+        config: the settings.
+        env: where the steps come from.
+        loss: what learns from them; what it reads is kept.
+        recurrent: whether it learns from slices of steps that follow one another.
+        device: where it learns.
+        seed: of all draws.
+
+    Attributes:
+        buffer: for the flow, and to be saved.
+
+    Raises:
+        UsageError: the settings contradict one another.
+    """
+
+    def __init__(
+        self,
+        config: OffPolicySettings,
+        env: Env,
+        loss: TensorDictModuleBase,
+        *,
+        recurrent: bool,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self._config, self._device = config, device
+        self._sampler = _sampler(config, recurrent)
+        self._frames = 0
+        size = _slices_in_batch(config) if recurrent else config.batch_size
+        made_here = [DISCOUNT, PRIORITY_WEIGHT, *([] if env.has_gaps else [VALID])]
+        keys: list[Key] = [key for key in loss.in_keys if key not in made_here]
+        self.buffer = ReplayBuffer(
+            config.buffer_size,
+            sampler=self._sampler,
+            batch_size=size,
+            keys=unique([*keys, next_key(DONE)]),
+            seed=seed,
+            **({"n_step": config.n_step, "gamma": config.gamma} if config.n_step > 1 else {}),
+        )
+
+    def batches(self, batch: TensorDict, progress: float) -> Iterator[TensorDict]:
+        """Store what was collected, and draw a batch for each gradient step of this update.
+
+        Args:
+            batch: of the collector.
+            progress: the share of the whole run.
+        """
+        config = self._config
+        self.buffer.extend(batch)
+        self._frames += batch.numel()
+        if self._frames < config.learning_starts:
+            return
+        if isinstance(self._sampler, PrioritizedSampler):
+            self._sampler.beta = config.priority_beta + (1.0 - config.priority_beta) * progress
+        for _ in range(config.gradient_steps or batch.numel()):
+            yield on_device(self.buffer.sample(), self._device)
+
+    def weigh(self, sample: TensorDict, error: Tensor) -> None:
+        """Say how far off the loss was on a drawn batch, ``[B]``; counts only where the settings ask for it."""
+        if self._config.prioritised:
+            self.buffer.update_priority(sample[INDEX], error)
+
+
+def _slices_in_batch(config: OffPolicySettings) -> int:
+    """How many slices a batch holds.
+
+    Raises:
+        UsageError: not one.
+    """
+    if config.batch_size < config.slice_len:
+        raise UsageError(
+            f"batch_size is {config.batch_size}, and a recurrent network learns from slices of slice_len="
+            f"{config.slice_len} steps: type --batch-size {config.slice_len} or more."
+        )
+    return config.batch_size // config.slice_len
+
+
+def _sampler(config: OffPolicySettings, recurrent: bool) -> Sampler | None:
+    if not recurrent:
+        kind = PrioritizedSampler(alpha=config.priority_alpha, beta=config.priority_beta)
+        return kind if config.prioritised else None
+    asked = "--prioritised" if config.prioritised else f"--n-step {config.n_step}" if config.n_step > 1 else ""
+    if asked:
+        raise UsageError(
+            f"A recurrent network learns from slices of steps that follow one another, which go without {asked}: "
+            "leave it out, or take --policy mlp."
+        )
+    return SliceSampler(config.slice_len)
+
+
+class Told:
+    """The means of what updates compute, handed out every so many steps.
+
+    Args:
+        names: of the numbers.
+        every: how many steps there are from one time to the next.
+        optimizers: whose steps are looked after at these times.
+
+    >>> told = Told(["loss"], every=10)
+    >>> told.add([torch.tensor(1.0)])
+    >>> told.add([torch.tensor(2.0)])
+    >>> told.at(8), told.at(12)
+    ({}, {'loss': 1.5})
+    """
+
+    def __init__(self, names: Sequence[str], every: int, *optimizers: FlatAdam) -> None:
+        self._names, self._every, self._optimizers = tuple(names), every, optimizers
+        self._rows: list[Sequence[Tensor]] = []
+        self._next = every
+
+    def add(self, row: Sequence[Tensor]) -> None:
+        """The numbers of one gradient step."""
+        self._rows.append(row)
+
+    def at(self, frames: int) -> Metrics:
+        """The means since the last time, if it is time after so many steps; else nothing.
+
+        Raises:
+            NonFiniteError: a loss or a gradient was NaN or infinite.
+        """
+        if frames < self._next or not self._rows:
+            return {}
+        self._next = frames + self._every
+        for optimizer in self._optimizers:
+            optimizer.check()
+        rows, self._rows = self._rows, []
+        return means(self._names, rows)

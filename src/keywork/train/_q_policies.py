@@ -1,0 +1,163 @@
+"""The policies of algorithms that learn action values: networks that fit an environment, and exploration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import nn
+
+from keywork._errors import UsageError
+from keywork._keys import ACTION_MASK, Key, next_key
+from keywork.envs import Env
+from keywork.modules import (
+    DistributionalQValueActor,
+    EGreedyModule,
+    Features,
+    GRUModule,
+    LSTMModule,
+    NetworkConfig,
+    NoisyLinear,
+    QuantileQValueActor,
+    QValueActor,
+)
+from keywork.nets import MLP, Chain, MLPConfig
+from keywork.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential
+from keywork.specs import Categorical, Composite, MultiDiscrete, OneHot, Spec, Unbounded
+
+QActor: TypeAlias = QValueActor | DistributionalQValueActor | QuantileQValueActor
+_ENCODED: Key = "encoded"
+_FEATURES: Key = "features"
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class QNetworkSettings:
+    """How a network of action values is built where it is not given, and how its policy explores."""
+
+    policy: Literal["mlp", "gru", "lstm"] = "mlp"
+    """A network without a memory, or with a recurrent layer after the hidden ones, which remembers the episode."""
+    num_cells: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers; the recurrent one is as wide as the last."""
+    dueling: bool = False
+    """Values of states and advantages of actions apart (Wang et al. 2016)."""
+    noisy: bool = False
+    """Noisy layers explore, in place of random actions (Fortunato et al. 2018)."""
+    exploration_fraction: float = 0.1
+    """The share of the run in which random actions become rarer."""
+    exploration_initial_eps: float = 1.0
+    """How often an action is random, at the beginning."""
+    exploration_final_eps: float = 0.05
+    """How often an action is random, in the end."""
+
+
+def q_policy(
+    env: Env, settings: QNetworkSettings, *, support: torch.Tensor | None = None, num_quantiles: int | None = None
+) -> TensorDictModuleBase:
+    """A policy that acts greedily, and keeps to ``"action_mask"`` if that is shown.
+
+    Args:
+        env: whose observations it reads.
+        settings: how it is built.
+        support: the atoms of distributions, if it is to compute these.
+        num_quantiles: of distributions, likewise.
+
+    Raises:
+        SpecError: the actions are not discrete.
+        UsageError: a recurrent layer has no width.
+
+    >>> from keywork.envs import GymEnv
+    >>> with GymEnv("CartPole-v1") as env:
+    ...     q_policy(env, QNetworkSettings(policy="gru")).in_keys
+    ['observation', 'recurrent_state', 'is_init']
+    """
+    seen = dict(env.observation_spec.items())
+    mask = mask_of(env)
+    if settings.policy == "mlp":
+        return _actor(env, settings, seen, settings.num_cells, mask, support, num_quantiles)
+    if not settings.num_cells:
+        raise UsageError(
+            f"policy is {settings.policy!r}, whose recurrent layer is as wide as the last hidden one, and num_cells "
+            "names none: type --num-cells 64, or --policy mlp."
+        )
+    memory = _memory(settings, {key: spec for key, spec in seen.items() if key != mask})
+    remembered: dict[Key, Spec] = {_FEATURES: Unbounded((settings.num_cells[-1],))}
+    shown = remembered if mask is None else {**remembered, mask: seen[mask]}
+    cells = settings.num_cells[-1:] if settings.dueling else ()
+    return TensorDictSequential(memory, _actor(env, settings, shown, cells, mask, support, num_quantiles))
+
+
+def explorer(env: Env, settings: QNetworkSettings) -> EGreedyModule | None:
+    """Random actions now and then, rarer as the run goes on (see :func:`explore_less`); none where layers are noisy."""
+    if settings.noisy:
+        return None
+    return EGreedyModule(
+        env.action_spec,
+        eps_init=settings.exploration_initial_eps,
+        eps_end=settings.exploration_final_eps,
+        annealing_num_steps=max(1, round(settings.exploration_fraction * _MILLION)),
+        action_key=env.action_key,
+        action_mask_key=mask_of(env),
+    )
+
+
+def explore_less(module: EGreedyModule | None, progress: float) -> None:
+    """Let exploration fade to where it is after a share of the run: how long that is only its trainer knows.
+
+    >>> from keywork.envs import GymEnv
+    >>> with GymEnv("CartPole-v1") as env:
+    ...     module = explorer(env, QNetworkSettings(exploration_fraction=0.5, exploration_final_eps=0.0))
+    >>> explore_less(module, 0.25)
+    >>> module.eps
+    tensor(0.5000)
+    """
+    if module is not None:
+        module.step(max(0, round(progress * _MILLION) - int(module.annealing.frames)))
+
+
+def mask_of(env: Env) -> Key | None:
+    """Where the environment says which choices are allowed, if it does and the action is one of choices."""
+    chosen = isinstance(env.action_spec, Categorical | OneHot | MultiDiscrete)
+    return ACTION_MASK if chosen and ACTION_MASK in env.observation_spec.keys() else None
+
+
+def _actor(
+    env: Env,
+    settings: QNetworkSettings,
+    seen: dict[Key, Spec],
+    cells: tuple[int, ...],
+    mask: Key | None,
+    support: torch.Tensor | None,
+    num_quantiles: int | None,
+) -> QActor:
+    options: dict[str, Any] = {
+        "dueling": settings.dueling,
+        "action_mask_key": mask,
+        "config": NetworkConfig(
+            num_cells=cells,
+            activation_class=nn.ReLU,
+            init="torch",
+            layer_class=NoisyLinear if settings.noisy else nn.Linear,
+        ),
+    }
+    shown, action = Composite(seen), Composite({env.action_key: env.action_spec})
+    if support is not None:
+        return DistributionalQValueActor.from_spec(shown, action, support, **options)
+    if num_quantiles is not None:
+        return QuantileQValueActor.from_spec(shown, action, num_quantiles, **options)
+    return QValueActor.from_spec(shown, action, **options)
+
+
+def _memory(settings: QNetworkSettings, seen: dict[Key, Spec]) -> TensorDictSequential:
+    """From observations to features of what has been seen so far: the hidden layers, and after them a recurrent one."""
+    features = Features(list(seen.values()))
+    *hidden, width = settings.num_cells
+    config = MLPConfig(activate_last_layer=True)
+    mlp = MLP(features.size, width, num_cells=hidden, activation_class=nn.ReLU, config=config)
+    kind = GRUModule if settings.policy == "gru" else LSTMModule
+    states = list(kind.state_keys)
+    return TensorDictSequential(
+        TensorDictModule(Chain(features, mlp), list(seen), [_ENCODED]),
+        kind(width, width, in_keys=[_ENCODED, *states], out_keys=[_FEATURES, *map(next_key, states)]),
+    )
