@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -109,3 +110,41 @@ def test_rows_that_are_not_there_are_refused() -> None:
 def test_numbers_out_of_range_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=f"where: {next(iter(options))}"):
         PrioritizedSampler(**options)
+
+
+def test_beta_goes_in_a_line_with_the_steps_that_are_given_and_stays() -> None:
+    def steps(count: int) -> TensorDict:
+        return TensorDict(number=torch.arange(2 * count).view(2, count), batch_size=[2, count])
+
+    sampler = PrioritizedSampler(alpha=1.0, beta=(0.5, 1.0), beta_frames=40)
+    buffer = ReplayBuffer(8, sampler=sampler, seed=0)
+    found = [sampler.beta]
+    for count in (2, 1, 0, 4, 2):
+        buffer.extend(steps(count))
+        found.append(sampler.beta)
+    # 4, 6, 6, 14 and 18 of 40 steps, each a fortieth of the way from 0.5 to 1.
+    assert found == pytest.approx([0.5, 0.55, 0.575, 0.575, 0.675, 0.725])
+    buffer.update_priority(torch.arange(8), torch.tensor([1.0] * 7 + [4.0]))
+    batch = buffer.sample(200)
+    expected = torch.where(batch["index"] == 7, 4.0**-0.725, 1.0)
+    torch.testing.assert_close(batch["priority_weight"], expected)
+    other = PrioritizedSampler(alpha=1.0, beta=(0.5, 1.0), beta_frames=40)
+    resumed = ReplayBuffer(8, sampler=other, seed=0)
+    resumed.load_state_dict(buffer.state_dict())
+    assert other.beta == sampler.beta
+    resumed.extend(steps(1))
+    assert other.beta == pytest.approx(0.75)
+    for _ in range(20):
+        resumed.extend(steps(2))
+    assert other.beta == 1.0
+
+
+def test_two_betas_and_their_steps_belong_together() -> None:
+    options: list[dict[str, Any]] = [{"beta": (0.4, 1.0)}, {"beta_frames": 5}, {"beta": (0.4, 1.0), "beta_frames": 0}]
+    for option in options:
+        with pytest.raises(
+            UsageError, match=re.escape("fix: PrioritizedSampler(beta=(0.4, 1.0), beta_frames=1_000_000)")
+        ):
+            PrioritizedSampler(**option)
+    with pytest.raises(UsageError, match=r"where: beta\n  expected: a number from 0 to 1\n  got: 1.5"):
+        PrioritizedSampler(beta=(0.4, 1.5), beta_frames=5)

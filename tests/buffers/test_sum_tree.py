@@ -67,3 +67,19 @@ def test_a_weight_of_zero_is_never_found(scale: float) -> None:
         index, weight = tree.find(fraction)
         assert (weight > 0).all()
         assert torch.equal(weight, weights[index])
+
+
+def test_where_products_of_matrices_round_badly_it_still_finds_no_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Sums that say of each second weight, all of them zero, that it is a little more than the one before it.
+    uneven = np.triu(np.ones((16, 16))) * (1 + 1e-9 * (np.arange(16) % 2))
+    monkeypatch.setattr("keywork.buffers._sum_tree._UP_TO", uneven)
+    weights = torch.ones(1000, dtype=torch.float64)
+    weights[1::2] = 0.0
+    tree = SumTree(1000)
+    tree.set(torch.arange(1000), weights)
+    fraction = torch.rand(20_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    fraction[0] = (1 + 5e-10) / 500  # after row 0, and before what is said to be the end of row 1
+    index, weight = tree.find(fraction)
+    assert (weight == 1).all()
+    expected = (fraction * 500).floor().long() * 2
+    assert torch.equal(index, expected)

@@ -7,7 +7,7 @@ from torch import nn
 
 from keywork.collectors import Collector
 from keywork.distributions import Categorical
-from keywork.envs import GymEnv
+from keywork.envs import VALID, GymEnv
 from keywork.modules import ProbabilisticActor
 from keywork.nn import TensorDictModule, TensorDictModuleBase
 
@@ -178,6 +178,29 @@ def test_a_number_of_frames_that_does_not_divide_is_refused_with_one_that_does(f
         Collector(env, policy(), frames_per_batch=frames)
 
 
+def test_steps_in_which_a_vector_environment_resets_itself_are_marked():
+    modes = {"autoreset_mode": gymnasium.vector.AutoresetMode.NEXT_STEP}
+    vector = gymnasium.make_vec("CartPole-v1", 4, vectorization_mode="sync", vector_kwargs=modes)
+    with GymEnv(vector, seed=0) as env:
+        collector = Collector(env, policy(4), frames_per_batch=400)
+        batch = collector.collect()
+        episodes = collector.take_episodes()
+    valid, done = batch[VALID].squeeze(-1), batch["next", "done"].squeeze(-1)
+    ended = done & valid
+    assert len(episodes) == ended.sum() > 0
+    assert torch.equal(~valid[:, 1:], ended[:, :-1])
+    assert valid[:, 0].all()
+
+
 def test_no_frames_at_all_is_refused():
     with GymEnv(Diary) as env, pytest.raises(ValueError, match="total_frames=0 is no number of frames"):
         Collector(env, policy(), frames_per_batch=4, total_frames=0)
+
+
+def test_an_option_that_there_is_not_is_refused():
+    with GymEnv(Diary) as env, pytest.raises(TypeError) as error:
+        Collector(env, policy(), frames_per_batch=4, init_random_frame=4)
+    assert str(error.value) == (
+        "Collector.__init__() got an unexpected keyword argument 'init_random_frame'; did you mean "
+        "'init_random_frames'?"
+    )

@@ -5,9 +5,10 @@ import torch
 from keywork.collectors._columns import Columns
 
 
+@pytest.mark.parametrize("device", [None, torch.device("cpu")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bool, torch.uint8, torch.bfloat16])
-def test_values_come_back_in_their_dtype_at_their_step(dtype):
-    columns = Columns(2, 3)
+def test_values_come_back_in_their_dtype_at_their_step(dtype, device):
+    columns = Columns(2, 3, device)
     steps = [torch.tensor([[step % 2, 1], [0, step % 2]]).to(dtype) for step in range(3)]
     for step, value in enumerate(steps):
         columns.put(step, [("x", value)])

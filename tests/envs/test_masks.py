@@ -10,8 +10,10 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from keywork._errors import EnvError, SpecError, UsageError
+from keywork.collectors import Collector
 from keywork.envs import VALID, GymEnv, MaskFromInfo
-from keywork.envs._masks import allowed_action
+from keywork.envs._masks import allowed_action, open_ends
+from keywork.modules import ProbabilisticActor
 from keywork.specs import MultiBinary
 
 WAYS = {
@@ -46,7 +48,7 @@ def check_masked(env, choices):
     assert not mask[real].all(-1).all()
     end = batch["next", "terminated"].squeeze(-1)
     assert end.sum() >= 3 * 7
-    assert not batch["next", "action_mask"][end].any()  # the final one is not replaced
+    assert batch["next", "action_mask"][end].all()  # all doors are closed there, and a loss may ask about it
     within = ~batch["next", "done"].squeeze(-1)[:, :-1]
     assert torch.equal(mask[:, 1:][within], batch["next", "action_mask"][:, :-1][within])
     return batch
@@ -99,9 +101,30 @@ def test_one_hot_actions_keep_to_the_mask(doors):
 
 def test_the_mask_of_a_random_action_is_not_the_callers(doors):
     with GymEnv(doors, 3, seed=0) as env:
-        for observation in (env.begin(), *(env.advance(env.random_action()).observation for _ in range(8))):
+        observation, rewards = env.begin(), 0.0
+        for _ in range(8):
             observation["action_mask"][...] = True
-            env.advance(env.random_action())
+            taken = env.advance(env.random_action())  # a closed door would raise
+            observation, rewards = taken.observation, rewards + taken.reward.sum()
+    assert rewards == 8 * 3
+
+
+@pytest.mark.parametrize("way", ["sync", "next step"])
+@pytest.mark.parametrize("space", [ACTIONS["one wall"], ACTIONS["two walls"]], ids=["one wall", "two walls"])
+def test_a_policy_reads_the_mask(way, space, doors):
+    with WAYS[way](partial(doors, space)) as env:
+        policy = ProbabilisticActor.from_spec(env.observation_spec, env.action_spec, action_mask_key="action_mask")
+        batch = Collector(env, policy, frames_per_batch=3 * 40).collect()  # a closed door would raise
+    assert batch["next", "terminated"].sum() >= 3 * 7
+    following = batch["next"].exclude("reward", "done", "terminated", "truncated")
+    policy(following)  # ... and of final observations it can be asked as well
+    assert following["action"].shape == batch["action"].shape
+
+
+def test_an_end_that_allows_nothing_is_opened_part_by_part():
+    mask = np.array([[0, 0, 0, 1, 0], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0]], np.bool_)
+    open_ends(mask, np.array([True, False, True]), [2, 3])
+    assert mask.astype(int).tolist() == [[1, 1, 0, 1, 0], [0, 0, 0, 1, 0], [1, 0, 1, 1, 1]]
 
 
 def test_allowed_actions_are_uniform():

@@ -29,6 +29,13 @@ def test_entries_are_found_by_key(flow):
         flow["observatoin"]
 
 
+def test_what_may_be_absent_and_is_absent_is_no_entry(flow):
+    assert "mask" in flow.parts[-1].optional
+    assert all(entry.key != "mask" for entry in flow.entries)
+    with_mask = Flow(flow.parts[0], Part("Masks", writes=("mask",)), flow.parts[-1])
+    assert with_mask["mask"].read_by == ("GRU",)
+
+
 def test_json_says_everything_in_plain_values(flow):
     document = json.loads(flow.to_json())
     assert list(document) == ["format", "parts", "entries", "carries", "notes"]

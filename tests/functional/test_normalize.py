@@ -93,3 +93,39 @@ def test_explained_variance_transforms():
 def test_explained_variance_checks_shapes():
     with pytest.raises(SpecError, match=r"explained_variance .* got value \[3, 1\], target \[3\]"):
         explained_variance(torch.zeros(3, 1), torch.zeros(3))
+
+
+MASK = torch.tensor([True, False, True, True])
+
+
+def test_masked_statistics_are_those_of_what_counts():
+    x = torch.tensor([1.0, torch.nan, 5.0, 3.0], dtype=torch.float64)
+    # of 1, 5, 3: mean 3, variance 8/3
+    assert normalize(x, MASK).tolist() == pytest.approx([-1.224745, 0.0, 1.224745, 0.0], abs=1e-6)
+    y = torch.tensor([1.0, 7.0, 2.0, 6.0], dtype=torch.float64)
+    expected = explained_variance(y[MASK], x[MASK])
+    torch.testing.assert_close(explained_variance(y, x, MASK), expected)
+
+
+def test_where_nothing_counts_there_are_zeros():
+    x = torch.tensor([1.0, 2.0])
+    none = torch.tensor([False, False])
+    assert normalize(x, none).tolist() == [0.0, 0.0]
+    assert explained_variance(x, x, none).item() == 0.0
+
+
+@pytest.mark.parametrize("function", [normalize, lambda x, mask: explained_variance(x, x, mask)])
+def test_a_mask_is_checked(function):
+    x = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    with pytest.raises(SpecError, match="is no mask"):
+        function(x, MASK.float())
+    with pytest.raises(SpecError, match="differ in shape"):
+        function(x, MASK.unsqueeze(-1))
+
+
+def test_masked_statistics_transform():
+    x = torch.randn(4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    compiled = torch.compile(lambda x: normalize(x, MASK), fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x), normalize(x, MASK))
+    rows = torch.vmap(normalize)(x.expand(2, 4), MASK.expand(2, 4))
+    torch.testing.assert_close(rows[1], normalize(x, MASK))

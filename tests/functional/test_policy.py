@@ -122,3 +122,10 @@ def test_clip_epsilon_is_positive(epsilon):
         "clipped_surrogate cannot be computed: clip_epsilon is out of range. "
         f"It takes clip_epsilon > 0; got {epsilon}. The paper's choice is 0.2."
     )
+
+
+def test_a_mask_leaves_samples_out():
+    ratio = torch.tensor([0.7, torch.nan, 1.0, 1.3])
+    mask = torch.tensor([True, False, True, True])
+    assert clip_fraction(ratio, mask, clip_epsilon=0.2).item() == pytest.approx(2 / 3)
+    torch.testing.assert_close(approximate_kl(ratio.log(), mask), approximate_kl(ratio[mask].log()))

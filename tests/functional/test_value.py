@@ -18,6 +18,10 @@ def test_smooth_l1_by_hand():
     assert value_loss(value, target, kind="smooth_l1").tolist() == [0.125, 2.5, 1.5]  # .5²/2, 3 - .5, 2 - .5
 
 
+def test_l1_by_hand():
+    assert value_loss(value, target, kind="l1").tolist() == [0.5, 3.0, 2.0]
+
+
 def test_clipping_by_hand():
     # ε = .5. From 2 towards 1: clipped at 1.5, (1.5 - .5)² = 1 > .25. From 3 to 4, away: clipped at 3.5, 6.25 < 9.
     # From -2.25 to -2: inside the clip, so both are 4.

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from keywork._errors import ContractError, SpecError
-from keywork.modules import DistributionalQValueModule
-from keywork.specs import Categorical, MultiDiscrete, OneHot
+from keywork.modules import DistributionalQValueActor, DistributionalQValueModule
+from keywork.specs import Categorical, Composite, MultiDiscrete, OneHot, Unbounded
 
 ATOMS = torch.tensor([-1.0, 0.0, 1.0])
 
@@ -76,3 +76,17 @@ def test_another_number_of_atoms_is_refused():
 def test_three_out_keys_are_refused():
     with pytest.raises(ContractError, match="name 2: the action, the log-probabilities"):
         DistributionalQValueModule("categorical", ATOMS, out_keys=["a", "b", "c"])
+
+
+@pytest.mark.parametrize("dueling", [False, True])
+def test_an_actor_fits_specs(dueling):
+    seen = Composite(left=Unbounded((2,)), right=Unbounded((3,)), mask=Unbounded((4,)))
+    actor = DistributionalQValueActor.from_spec(seen, OneHot(4), ATOMS, dueling=dueling, action_mask_key="mask")
+    assert actor.in_keys == ["left", "right", "mask"]
+    log_p, action = actor(torch.zeros(5, 2), torch.zeros(5, 3), torch.tensor([0, 0, 1, 0]).expand(5, 4))
+    assert log_p.exp().sum(-2).allclose(torch.ones(5, 4)) and action[:, 2].all()
+
+
+def test_an_actor_of_elements_does_not_fit_by_itself():
+    with pytest.raises(SpecError, match="one action, Categorical or OneHot"):
+        DistributionalQValueActor.from_spec(Unbounded((3,)), Categorical(4, shape=(2,)), ATOMS)

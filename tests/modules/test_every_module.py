@@ -42,6 +42,8 @@ from keywork.modules import (
     NoisyLinear,
     OrnsteinUhlenbeckProcessModule,
     ProbabilisticActor,
+    QuantileQValueActor,
+    QuantileQValueModule,
     QValueActor,
     QValueModule,
     RandomPolicy,
@@ -64,7 +66,21 @@ from keywork.nn import (
     TensorDictSequential,
     set_recurrent_mode,
 )
-from keywork.objectives import GAE, ClipPPOLoss
+from keywork.objectives import (
+    GAE,
+    A2CLoss,
+    BCLoss,
+    ClipPPOLoss,
+    DistributionalDQNLoss,
+    DQNLoss,
+    KLPENPPOLoss,
+    MonteCarlo,
+    QuantileDQNLoss,
+    ReinforceLoss,
+    TD0Estimator,
+    TDLambdaEstimator,
+    VTrace,
+)
 from keywork.specs import Bounded, Composite, MultiBinary, MultiDiscrete, OneHot, Unbounded
 from keywork.specs import Categorical as Choice
 from keywork.testing import KeyModuleConformance
@@ -217,8 +233,8 @@ def critic(k: Place) -> ValueOperator:
     return ValueOperator(nn.Linear(3, 1), [k("observation")])
 
 
-def loss(k: Place) -> ClipPPOLoss:
-    return ClipPPOLoss(choosing_actor(Categorical, k), critic(k))
+def loss(kind: Callable[..., TensorDictModuleBase], k: Place, **options: Any) -> TensorDictModuleBase:
+    return kind(choosing_actor(Categorical, k), critic(k), **options)
 
 
 def running_norm(k: Place) -> RunningNorm:
@@ -244,6 +260,12 @@ def reward_scaling(k: Place) -> RewardScaling:
 def frame_stack(k: Place, **options: Any) -> FrameStack:
     keys = {"frames_key": k("frames"), "is_init_key": k("is_init")}
     return FrameStack(3, {k("observation"): Unbounded((3,))}, k("observation"), k("stack"), **keys, **options)
+
+
+def quantiles(k: Place) -> QuantileQValueActor:
+    network = nn.Sequential(nn.Linear(3, 20), nn.Unflatten(-1, (5, 4)))
+    keys = {"action_value_key": k("action_value"), "action_key": k("action")}
+    return QuantileQValueActor(network, 5, [k("observation")], OneHot(4), **keys)
 
 
 def fold(td: TensorDict) -> TensorDict:
@@ -281,15 +303,31 @@ def along_time(*states: Tensor) -> tuple[Tensor, ...]:
 
 
 def transitions() -> tuple[Tensor, ...]:
-    """What GAE reads, of shape [B, T]: both observations, the reward, and no episode that ends."""
+    """What estimators read, of shape [B, T]: both observations, the reward, and no episode that ends."""
     going = torch.zeros(B, T, 1, dtype=torch.bool)
     observations = STATES.unsqueeze(1).expand(B, T, 3)
     return observations, observations + 1.0, torch.ones(B, T, 1), going, going
 
 
-def samples() -> tuple[Tensor, ...]:
-    """What the loss of PPO reads: observation, action, its old log-probability, advantage, target."""
-    return STATES, INDEX, torch.full((B,), -1.0), torch.linspace(-1.0, 1.0, B).unsqueeze(-1), torch.ones(B, 1)
+def choices() -> tuple[Tensor, Tensor]:
+    """What V-trace reads besides: the actions, and their old log-probabilities."""
+    return torch.zeros(B, T, dtype=torch.int64), torch.full((B, T), -1.0)
+
+
+def samples(*further: Tensor, old: bool = False, target: bool = True) -> tuple[Tensor, ...]:
+    """What the losses of policies read: observation, action, old log-probability, advantage, target; which count."""
+    log_prob = [torch.full((B,), -1.0)] * old
+    advantage = torch.linspace(-1.0, 1.0, B).unsqueeze(-1)
+    counts = torch.arange(B).unsqueeze(-1) > 0
+    return STATES, INDEX, *log_prob, advantage, *[torch.ones(B, 1)] * target, *further, counts
+
+
+def taken() -> tuple[Tensor, ...]:
+    """What the losses of action values read: both observations, the action, and what is known of the step."""
+    vector = torch.zeros(B, 4, dtype=torch.int64)
+    vector[:, 1] = 1
+    ends = torch.zeros(B, 1, dtype=torch.bool)
+    return STATES, vector, STATES + 1.0, torch.ones(B, 1), ends, torch.full((B, 1), 0.5), torch.ones(B), ~ends
 
 
 CASES = {
@@ -351,6 +389,11 @@ CASES = {
     "QValueActor": Case(q_actor, (STATES,)),
     "DistributionalQValueModule": Case(q_atoms, (torch.randn(B, 5, 4).log_softmax(-2),)),
     "DistributionalQValueActor": Case(atoms, (STATES,)),
+    "QuantileQValueModule": Case(
+        lambda k: QuantileQValueModule("categorical", 5, k("action_value"), None, [k("action"), k("action_value")]),
+        (torch.randn(B, 5, 4),),
+    ),
+    "QuantileQValueActor": Case(quantiles, (STATES,)),
     "TanhModule": Case(lambda k: TanhModule([k("x")], low=[0.0, -1.0], high=10.0, clamp=True), (NUMBERS,)),
     "RandomPolicy": Case(lambda k: RandomPolicy(BOX, k("action")), (), noisy=True, exempt=RANDOM),
     "WrapModule": Case(
@@ -434,8 +477,37 @@ CASES = {
     "EnsembleModule of norms": Case(lambda k: EnsembleModule(running_norm(k), 5), (STATES,)),
     "RewardScaling": Case(reward_scaling, (torch.linspace(-1.0, 1.0, B).unsqueeze(-1),)),
     "RewardClip": Case(lambda k: RewardClip(-0.5, 0.5, reward_key=k(("next", "reward"))), (torch.randn(B, 1),)),
-    "GAE": Case(lambda k: GAE(0.9, 0.8, critic(k)), transitions(), batch_dims=2, exempt=TIMED),
-    "ClipPPOLoss": Case(loss, samples(), exempt=SCORED),
+    "GAE": Case(lambda k: GAE(0.9, 0.8, critic(k)), (*transitions(), transitions()[3]), batch_dims=2, exempt=TIMED),
+    "MonteCarlo": Case(lambda k: MonteCarlo(0.9), transitions()[2:], batch_dims=2, exempt=TIMED),
+    "MonteCarlo, critic": Case(lambda k: MonteCarlo(0.9, critic(k)), transitions(), batch_dims=2, exempt=TIMED),
+    "TD0Estimator": Case(lambda k: TD0Estimator(0.9, critic(k)), transitions(), batch_dims=2, exempt=TIMED),
+    "TDLambdaEstimator": Case(
+        lambda k: TDLambdaEstimator(0.9, 0.8, critic(k)), transitions(), batch_dims=2, exempt=TIMED
+    ),
+    "VTrace": Case(
+        lambda k: VTrace(0.9, choosing_actor(Categorical, k), critic(k)),
+        (*transitions(), *choices()),
+        batch_dims=2,
+        exempt=TIMED,
+    ),
+    "ClipPPOLoss": Case(partial(loss, ClipPPOLoss), samples(old=True), exempt=SCORED),
+    "KLPENPPOLoss": Case(partial(loss, KLPENPPOLoss), samples(torch.zeros(B, 4), old=True), exempt=SCORED),
+    "A2CLoss": Case(partial(loss, A2CLoss), samples(), exempt=SCORED),
+    "ReinforceLoss": Case(
+        lambda k: ReinforceLoss(choosing_actor(Categorical, k)), samples(target=False), exempt=SCORED
+    ),
+    "ReinforceLoss, critic": Case(partial(loss, ReinforceLoss), samples(), exempt=SCORED),
+    "BCLoss": Case(
+        lambda k: BCLoss(choosing_actor(Categorical, k)), (STATES, INDEX, torch.arange(B).view(B, 1) > 0), exempt=SCORED
+    ),
+    "BCLoss, distance": Case(
+        lambda k: BCLoss(Actor(nn.Linear(3, 2), [k("observation")], [k("action")])),
+        (STATES, NUMBERS, torch.arange(B).view(B, 1) > 0),
+        exempt=SCORED,
+    ),
+    "DQNLoss": Case(lambda k: DQNLoss(q_actor(k)), taken(), exempt=SCORED),
+    "DistributionalDQNLoss": Case(lambda k: DistributionalDQNLoss(atoms(k)), taken(), exempt=SCORED),
+    "QuantileDQNLoss": Case(lambda k: QuantileDQNLoss(quantiles(k)), taken(), exempt=SCORED),
 }
 
 

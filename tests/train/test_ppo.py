@@ -11,7 +11,7 @@ from torch import nn
 from keywork._errors import NonFiniteError, UsageError
 from keywork.distributions import Categorical
 from keywork.envs import GymEnv
-from keywork.modules import ProbabilisticActor, ValueOperator
+from keywork.modules import ProbabilisticActor, RunningNorm, ValueOperator
 from keywork.nn import TensorDictModule
 from keywork.train import PPO, PPOConfig
 
@@ -113,6 +113,82 @@ class TestUpdate:
         ppo = PPO(env, replace(SMALL, learning_rate=0.1, anneal=False))
         ppo.update(ppo.collector.collect(), progress=0.75)
         assert (ppo.optimizer.lr, ppo.loss.clip_epsilon) == (0.1, 0.2)
+
+    def test_the_clip_range_stays_if_it_is_to(self, env):
+        ppo = PPO(env, replace(SMALL, learning_rate=0.1, anneal_clip=False))
+        ppo.update(ppo.collector.collect(), progress=0.75)
+        assert (ppo.optimizer.lr, ppo.loss.clip_epsilon) == (0.025, 0.2)
+
+    def test_ends_early_where_the_policy_has_moved_too_far(self, env):
+        # Large steps, 10 of them: the second one already finds a policy that is far from the one that acted.
+        config = replace(SMALL, num_epochs=10, learning_rate=0.1, anneal=False)
+        counts = []
+        for target in (0.0, 1e6, 1e-9):
+            torch.manual_seed(0)
+            ppo = PPO(env, replace(config, target_kl=target))
+            metrics = ppo.update(ppo.collector.collect(), progress=0.0)
+            counts.append(ppo.optimizer.state_dict()["count"])
+            if target == 1e-9:
+                # What is told is of the steps that were taken: one, from the policy that acted.
+                assert metrics["ppo/kl"] == pytest.approx(0.0, abs=1e-8)
+        assert counts == [10, 10, 1]
+
+    def test_clips_the_critic_at_the_distance_asked_for(self, env):
+        # After a step or two the critic is further than 1e-6 from what it said: clipped, its loss is that of the old
+        # values, the same in every later step; not clipped, it falls.
+        config = replace(SMALL, num_epochs=6, learning_rate=1e-2, anneal=False)
+        torch.manual_seed(0)
+        free = PPO(env, config)
+        held = PPO(env, replace(config, clip_value=1e-6), actor=deepcopy(free.policy), critic=deepcopy(free.critic))
+        batch = free.collector.collect()
+        losses = [ppo.update(batch.clone(), progress=0.0)["loss/critic"] for ppo in (free, held)]
+        torch.manual_seed(0)
+        before = PPO(env, replace(config, num_epochs=1)).update(batch.clone(), progress=0.0)["loss/critic"]
+        assert losses[1] == pytest.approx(before, rel=1e-3)
+        assert losses[0] < 0.99 * losses[1]
+
+    def test_normalises_with_statistics_that_only_updates_change(self, env):
+        ppo = PPO(env, replace(SMALL, normalize=True))
+        (norm,) = {part.moments for part in ppo.policy.modules() if isinstance(part, RunningNorm)}
+        batch = ppo.collector.collect()
+        assert norm[0].count == 0
+        ppo.update(batch, progress=0.0)
+        # All 12 frames once, however many epochs there were, and for actor and critic together.
+        assert norm[0].count == 12
+        torch.testing.assert_close(norm[0].mean.float(), batch["observation"].flatten(0, 1).mean(0))
+        judged = [part.moments for part in ppo.critic.modules() if isinstance(part, RunningNorm)]
+        assert judged == [norm]
+
+    def test_ratios_of_fresh_data_are_one_also_where_observations_are_normalised(self, env):
+        ppo = PPO(env, replace(SMALL, normalize=True, num_epochs=1))
+        for _ in range(3):
+            metrics = ppo.update(ppo.collector.collect(), progress=0.0)
+            assert metrics["ppo/kl"] == pytest.approx(0.0, abs=1e-8)
+
+    def test_scaled_rewards_are_what_is_learnt_from(self, env):
+        torch.manual_seed(0)
+        plain = PPO(env, SMALL)
+        scaled = PPO(env, replace(SMALL, scale_rewards=True), actor=deepcopy(plain.policy))
+        batch = plain.collector.collect()
+        scaled.update(batch, progress=0.0)
+        reward = batch["next", "reward"]
+        assert (reward == reward[0, 0]).all()  # of CartPole all are 1, before and after
+        assert 0.1 < reward[0, 0].item() < 1.0
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler about torch
+    def test_compiled_it_is_the_same_and_annealing_compiles_nothing_anew(self, env):
+        config = replace(SMALL, minibatch_size=8, num_epochs=1)  # pieces of 8 and 4 frames: two shapes
+        torch.manual_seed(0)
+        plain = PPO(env, config)
+        compiled = PPO(env, config, actor=deepcopy(plain.policy), critic=deepcopy(plain.critic), compile=True)
+        torch._dynamo.utils.counters.clear()
+        for progress in (0.0, 0.3, 0.6, 0.9):
+            batch = plain.collector.collect()
+            ours, theirs = (ppo.update(batch.clone(), progress) for ppo in (compiled, plain))
+            assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-5)
+        torch.testing.assert_close(parameters(compiled), parameters(plain), rtol=1e-4, atol=1e-5)
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
+        assert not torch._dynamo.utils.counters["graph_break"]
 
     def test_minibatches_hold_every_frame_once_an_epoch(self, env):
         # 12 frames in pieces of 5: 5 + 5 + 2 rows, in another order each epoch.

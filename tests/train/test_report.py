@@ -68,7 +68,7 @@ def test_the_command_repeats_what_differs_from_the_defaults(tmp_path, flow):
     run = run_in(tmp_path, RunSettings(env="My Env-v0", num_envs=4, runs=tmp_path, name="third"), config)
     page = report_html(run, Outcome(128, 8000.0, interrupted=False), None, flow)
     assert command_of(page) == (
-        "keywork train ppo --env 'My Env-v0' --num-envs 4 --seed 0 --no-anneal --gamma 0.9 --num-cells 32 16"
+        "keywork train ppo --env 'My Env-v0' --num-envs 4 --seed 0 --num-cells 32 16 --no-anneal --gamma 0.9"
     )
     assert "<dd>2 h 13 min</dd>" in page
 

@@ -78,7 +78,9 @@ class Following:
         """Keep x' ``[n, *shape]`` of these rows beside."""
         while len(self._free) < rows.size:
             self._grow()
-        self._free, places = self._free[: len(self._free) - rows.size], self._free[len(self._free) - rows.size :]
+        begin = len(self._free) - rows.size
+        places = self._free[begin:]
+        del self._free[begin:]
         self._place[rows] = places
         index = torch.tensor(places, dtype=torch.int64, device=self._beside.rows.device)
         for kept, value in zip(self._beside.entries, after, strict=True):

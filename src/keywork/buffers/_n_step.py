@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,32 +72,56 @@ class NStep:
                 f"ReplayBuffer cannot make n-step samples: the rewards are {rewards.dtype}, and their sum needs "
                 "floating-point numbers. Store td['next', 'reward'].float()."
             )
-        self._ring, self._device, self._done = ring, storage.device, done
-        self._rewards = rewards.flatten(0, len(storage.lead) - 1)
+        rows = ring.steps * ring.num_envs
+        self._ring, self._dtype, self._shape = ring, rewards.dtype, rewards.shape[len(storage.lead) :]
+        self._stored, self._done = rewards.view(rows, -1), done
         self._is_init, self._valid = storage.flags(IS_INIT), storage.flags(VALID)
-        self._powers = torch.tensor([self.gamma**m for m in range(1, self.n + 1)], dtype=rewards.dtype)
-        self._powers = self._powers.to(self._device)
+        # What sums are made of lies side by side: in the rows themselves each step would be a jump in memory.
+        self._number = torch.float64 if rewards.dtype == torch.float64 else torch.float32
+        self._rewards: Any = torch.zeros(rows, self._stored.shape[1], dtype=self._number).numpy()
+        self._last = np.ones(rows, np.bool_)  # whether a sum that comes to this step ends with it
+        self._ahead = np.arange(self.n) * ring.num_envs
+        self._powers = (self.gamma ** np.arange(self.n + 1)).astype(self._rewards.dtype)
+
+    def added(self, pieces: Sequence[tuple[int, int, int]]) -> None:
+        """Steps have been written to these slots, in the order of time."""
+        steps, num_envs = self._ring.steps, self._ring.num_envs
+        for start, stop, _ in pieces:
+            rows, shape = slice(start * num_envs, stop * num_envs), (stop - start, num_envs)
+            self._rewards[rows] = _array(self._stored[rows].to(self._number))
+            begins = np.zeros(shape, np.bool_)  # what is no step after the one before it
+            if self._is_init is not None:
+                begins |= _array(self._is_init[rows]).reshape(shape)
+            if self._valid is not None:
+                begins |= ~_array(self._valid[rows]).reshape(shape)
+            before = (start - 1) % steps
+            last = self._last.reshape(steps, num_envs)
+            last[before] = _array(self._done[before * num_envs : (before + 1) * num_envs]) | begins[0]
+            last[start:stop] = _array(self._done[rows]).reshape(shape)
+            last[start : stop - 1] |= begins[1:]
+            last[stop - 1] = True  # the newest, until the next one comes
 
     def of(self, rows: Tensor) -> tuple[Tensor, dict[Key, Tensor]]:
         """The last of the steps that count for each row ``[B]``, and ``("next", "reward")`` and ``"discount"``."""
-        ring, shape = self._ring, (-1, *[1] * (self._rewards.ndim - 1))
-        count, newest = ring.steps * ring.num_envs, (ring.head - 1) % ring.steps * ring.num_envs
-        last = at = rows.to(self._device)
-        reward, more = self._rewards.index_select(0, at), torch.zeros_like(at)
-        goes_on = torch.ones_like(at, dtype=torch.bool)
-        for k in range(1, self.n):
-            goes_on &= ~self._done.index_select(0, at)
-            goes_on &= (at < newest) | (at >= newest + ring.num_envs)
-            at = (at + ring.num_envs) % count
-            if self._is_init is not None:
-                goes_on &= ~self._is_init.index_select(0, at)
-            if self._valid is not None:
-                goes_on &= self._valid.index_select(0, at)
-            then = self._rewards.index_select(0, at) * self._powers[k - 1]
-            reward = reward + then.where(goes_on.view(shape), 0.0)  # beyond may be anything, such as NaN
-            last = torch.where(goes_on, at, last)
-            more += goes_on
-        return last, {_REWARD: reward, DISCOUNT: self._powers.index_select(0, more).unsqueeze(-1)}
+        if rows.ndim != 1:
+            raise UsageError(
+                f"ReplayBuffer cannot make n-step samples of rows {[*rows.shape]}: its sampler draws slices, which hold "
+                "each step as it was stored. Leave out n_step and gamma, or type sampler=RandomSampler()."
+            )
+        at = (rows.numpy()[:, None] + self._ahead) % self._last.size
+        ends = self._last.take(at)
+        ends[:, -1] = True
+        more = ends.argmax(1)  # the first end
+        counts = self._ahead <= (more * self._ring.num_envs)[:, None]
+        rewards = np.where(counts[:, :, None], self._rewards.take(at, 0), 0)  # what is beyond may be anything, or NaN
+        reward = torch.from_numpy(np.einsum("bnr,n->br", rewards, self._powers[:-1]))
+        discount = torch.from_numpy(self._powers.take(more + 1)[:, None])
+        last = torch.from_numpy(at[np.arange(more.size), more])
+        return last, {_REWARD: reward.to(self._dtype).view(-1, *self._shape), DISCOUNT: discount.to(self._dtype)}
+
+
+def _array(values: Tensor) -> Any:
+    return values.to("cpu").numpy()
 
 
 _REWARD, _DONE = next_key(REWARD), next_key(DONE)

@@ -51,32 +51,40 @@ class Reader:
         """
         if td.batch_size != self._lead:
             self._lead, self._shapes = td.batch_size, [td.batch_size + field.shape for field in self._fields]
+        values = self._found(td)
+        # Comparing lists is twice as quick as comparing their elements one by one.
+        if [value.shape for value in values] != self._shapes or [value.dtype for value in values] != self._dtypes:
+            for number, value in enumerate(values):
+                if value.shape != self._shapes[number] or value.dtype != self._dtypes[number]:
+                    self._refuse(value, number)
+        if self._on_cpu and not [value for value in values if value.requires_grad or not value.is_cpu]:
+            return values
+        return [value.detach().to(self._device) for value in values]
+
+    def _found(self, td: Any) -> list[Tensor]:
+        """The tensors under the keys, of whatever shape."""
         values: list[Any] = [None] * len(self._fields)
-        dtypes, shapes, on_cpu = self._dtypes, self._shapes, self._on_cpu
         held: list[dict[str, Any]] = []
         for above, name, count, own in self._groups:
             group: Any = held[above].get(name) if name else td
-            if not is_tensor_collection(group):
+            if name and not is_tensor_collection(group):
                 raise missing(self._keys, leaves(td))
             entries = dict(group.items())
             held.append(entries)
             if self._strict and len(entries) != count:
                 self._refuse_extra(td)
             for leaf, number in own:
-                value = entries.get(leaf)
-                if not isinstance(value, Tensor) or value.dtype is not dtypes[number] or value.shape != shapes[number]:
-                    self._refuse(td, value, number)
-                if value.requires_grad or not on_cpu or not value.is_cpu:
-                    value = value.detach().to(self._device)
-                values[number] = value
+                value = values[number] = entries.get(leaf)
+                if not isinstance(value, Tensor):
+                    if value is None:
+                        raise missing(self._keys, leaves(td))
+                    self._refuse(value, number)
         if self._watch in held[0] and VALID in leaves(td):
             self._refuse_extra(td)
         return values
 
-    def _refuse(self, td: Any, value: Any, number: int) -> NoReturn:
+    def _refuse(self, value: Any, number: int) -> NoReturn:
         field = self._fields[number]
-        if value is None:
-            raise missing(self._keys, leaves(td))
         raise refusal(
             SpecError,
             f"ReplayBuffer.extend cannot store {field.key!r}: it is not what it was when the buffer was allocated.",

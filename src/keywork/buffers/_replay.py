@@ -136,6 +136,8 @@ class ReplayBuffer:
         pieces = self._ring.advance(batch_size[-1])
         storage.write(values, batch_size, pieces)
         self.sampler.added(pieces)
+        if self._n_step is not None:
+            self._n_step.added(pieces)
 
     def sample(self, batch_size: int | None = None) -> TensorDict:
         """Draw a batch ``[B]`` (of slices: ``[B, T]``).
@@ -275,6 +277,9 @@ class ReplayBuffer:
         stream = steps if num_envs is None else steps.permute(1, 0)
         self.storage.restore(self._reader.read(stream), stream.batch_size, beside)
         ring.head, ring.filled = head, filled
+        if self._n_step is not None:
+            pieces = [(ring.oldest, filled, 0), (0, ring.oldest, 0)]
+            self._n_step.added([piece for piece in pieces if piece[1] > piece[0]])
 
     def _allocate_for(self, td: Any) -> None:
         if len(td.batch_size) not in (1, 2):

@@ -46,6 +46,8 @@ class Ring:
         begin, last = max(0, count - self.steps), self.head + count
         start = (self.head + begin) % self.steps
         self.head, self.filled = last % self.steps, min(self.steps, self.filled + count)
+        if start + count <= self.steps:
+            return [(start, start + count, 0)] if count else []
         first = min(count - begin, self.steps - start)
         pieces = [(start, start + first, begin), (0, count - begin - first, begin + first)]
         return [piece for piece in pieces if piece[1] > piece[0]]

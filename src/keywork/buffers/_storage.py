@@ -88,7 +88,8 @@ class Storage:
     def write(self, values: Sequence[Tensor], lead: tuple[int, ...], pieces: Sequence[tuple[int, int, int]]) -> None:
         """Store the entries' values, as :meth:`Table.write`."""
         for table, numbers, _ in self._parts:
-            table.write([values[number] for number in numbers], lead, pieces)
+            whole = len(numbers) == len(values)
+            table.write(values if whole else [values[number] for number in numbers], lead, pieces)
         if self._following is not None:
             now, after = zip(*[(values[root], values[late]) for root, late in self.shared], strict=True)
             self._following.write(now, after, lead, pieces)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -39,6 +40,7 @@ class Table:
         # Taking rows and assigning slices costs numpy less than it costs torch: where it can, it uses the same memory.
         self._array = self.rows.numpy() if device.type == "cpu" else None
         self._columns = [_shared(column) for column in layout.columns(self.rows, lead)]
+        self._groups = [(group, _pick(group.numbers), self._is_flat(group)) for group in layout.groups]
         self._lead: tuple[int, ...] = ()
         self._joined: list[tuple[Tensor, Any]] = []
 
@@ -51,11 +53,10 @@ class Table:
             pieces: what goes where: ``(start, stop, source)``, see :meth:`Ring.advance`.
         """
         joined = self._joined if lead == self._lead else self._join(lead)
-        for group, column, (out, source) in zip(self.layout.groups, self._columns, joined, strict=True):
-            parts = [
-                value if value.ndim == len(lead) + 1 else value.reshape(*lead, size)
-                for value, size in zip([values[n] for n in group.numbers], group.sizes, strict=True)
-            ]
+        for (group, pick, flat), column, (out, source) in zip(self._groups, self._columns, joined, strict=True):
+            parts = pick(values)
+            if not flat:
+                parts = [part.reshape(*lead, size) for part, size in zip(parts, group.sizes, strict=True)]
             torch.cat(parts, -1, out=out)
             for start, stop, begin in pieces:
                 column[start:stop] = source[begin : begin + stop - start]
@@ -74,14 +75,19 @@ class Table:
         """Memory for the values of a batch joined for each group, and the same with time first."""
         joined = []
         for group in self.layout.groups:
-            out = self._room(group, lead)
+            out = torch.empty(*lead, group.size, dtype=group.dtype, device=self.device)
             joined.append((out, _shared(out if len(lead) == 1 else out.swapaxes(0, 1))))
         if prod(lead) * self.layout.row_bytes <= _KEPT:
             self._lead, self._joined = lead, joined
         return joined
 
-    def _room(self, group: Group, lead: tuple[int, ...]) -> Tensor:
-        return torch.empty(*lead, group.size, dtype=group.dtype, device=self.device)
+    def _is_flat(self, group: Group) -> bool:
+        return all(len(self.layout.fields[number].shape) == 1 for number in group.numbers)
+
+
+def _pick(numbers: Sequence[int]) -> Any:
+    """What takes these elements of a sequence, as a tuple also if there is only one."""
+    return itemgetter(*numbers) if len(numbers) > 1 else itemgetter(slice(numbers[0], numbers[0] + 1))
 
 
 def _shared(tensor: Tensor) -> Any:

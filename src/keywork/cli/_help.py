@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-ALGORITHMS = {"ppo": "proximal policy optimisation, for discrete and continuous actions"}
+ALGORITHMS = {
+    "a2c": "advantage actor-critic, for any actions",
+    "dqn": "deep Q-learning, for discrete actions",
+    "ppo": "proximal policy optimisation, for any actions",
+    "qrdqn": "deep Q-learning of quantiles, for discrete actions",
+    "rainbow": "deep Q-learning with all that improves it, likewise",
+    "reinforce": "policy gradient of whole returns, for any actions",
+}
 
 HELP = """\
 usage: keywork COMMAND ...
@@ -33,6 +40,8 @@ algorithms:
 {_ALGORITHMS}
 
   keywork train ALGORITHM --help      its options and their defaults
+  keywork train ALGORITHM --env ID --preset
+                                      with settings that are known to work there
 """
 
 _PIPELINES = f"""\

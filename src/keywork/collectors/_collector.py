@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from keywork.collectors._carried import Carried
 from keywork.collectors._columns import Columns
 from keywork.collectors._finite import first_of, has_nan, of_env, of_policy
 from keywork.collectors._meeting import check_meeting, check_warm_up
+from keywork.collectors._options import CollectorOptions, check_frames, require_options
 from keywork.envs import Env, EpisodeStats
 from keywork.modules import ExplorationModule, fill_action_specs
 from keywork.nn import ExplorationType, TensorDictModuleBase, set_exploration_type, set_recurrent_mode
@@ -49,11 +50,11 @@ class Collector:
         frames_per_batch: steps of all environments together in one batch, a multiple of ``env.num_envs``.
         total_frames: after how many frames the iteration ends (with the batch that reaches it); None for never.
         exploration_type: set while the policy acts.
+        seed: of the environment's first reset, in place of its own.
         init_random_frames: so many frames, of all environments together, are acted in at random to begin with, as the
             environment's `random_action` draws. The policy runs all the same, so that a batch always has the same
             keys: what it carries is its own, and what it writes of its own action (a chosen value, say) is of that.
             These frames count for ``total_frames``, and for no exploration module.
-        seed: of the environment's first reset, in place of its own.
         anneal: whether frames count for the policy's exploration modules; without it, call their ``step``.
         check: whether policy and environment are checked against one another (see :class:`~keywork.flow.Flow`);
             without it, the log says that they are not.
@@ -86,11 +87,10 @@ class Collector:
         frames_per_batch: int,
         total_frames: int | None = None,
         exploration_type: Any = ExplorationType.RANDOM,
-        init_random_frames: int = 0,
         seed: int | None = None,
-        anneal: bool = True,
-        check: bool = True,
+        **options: Unpack[CollectorOptions],
     ) -> None:
+        require_options(options)
         if not hasattr(env, "num_envs") or not hasattr(env, "action_key"):
             if hasattr(policy, "num_envs"):
                 raise UsageError(
@@ -99,19 +99,20 @@ class Collector:
             raise UsageError(f"A collector cannot act in {describe(env)}, {env!r}. Make it one: GymEnv(...).")
         if strange := without_keys("the policy", policy) if policy is not None else []:
             raise ContractError("Collector", strange)
-        _check_frames(env.num_envs, frames_per_batch, total_frames, init_random_frames)
-        if policy is not None and init_random_frames:
-            check_warm_up(policy, init_random_frames)
+        random_frames = options.get("init_random_frames", 0)
+        check_frames(env.num_envs, frames_per_batch, total_frames, random_frames)
+        if policy is not None and random_frames:
+            check_warm_up(policy, random_frames)
         self.exploration_type = ExplorationType.of(exploration_type)
         if policy is not None:
             fill_action_specs(policy, {env.action_key: env.action_spec})
-            if check:
+            if options.get("check", True):
                 check_meeting(env, policy, self.exploration_type)
             else:
                 _LOG.warning("Collector(check=False): %s and its policy are not checked.", env.name)
         self.env, self.policy = env, policy
         self.frames_per_batch, self.total_frames = frames_per_batch, total_frames
-        self.init_random_frames = init_random_frames
+        self.init_random_frames = random_frames
         self.frames = 0
         self._seed = seed
         self._steps = frames_per_batch // env.num_envs
@@ -123,7 +124,7 @@ class Collector:
         self._home: torch.device | None = None  # where its tensors are; None for arrays
         self._moved_to: torch.device | None = None  # the policy's device, if it is another
         self._carried = Carried(policy, env.num_envs)
-        counts = anneal and self.exploration_type is ExplorationType.RANDOM
+        counts = options.get("anneal", True) and self.exploration_type is ExplorationType.RANDOM
         parts = policy.modules() if counts and policy is not None else ()
         self._fading = [part for part in parts if isinstance(part, ExplorationModule)]
         self._episodes: list[EpisodeStats] = []
@@ -196,7 +197,7 @@ class Collector:
         try:
             reached = self.env.advance(outputs[self._action_at])
         except EnvError as error:
-            self._blame_policy(step, outputs, error)
+            self._blame(step, outputs, error)
             raise
         entries = dict(zip(self._writes, outputs, strict=True))
         for key, value in reached.next_observation.items():
@@ -204,7 +205,7 @@ class Collector:
         entries[_REWARD], entries[_DONE] = reached.reward, reached.done
         entries[_TERMINATED], entries[_TRUNCATED] = reached.terminated, reached.truncated
         if self.env.has_gaps:
-            entries[VALID] = np.ones_like(reached.done) if reached.valid is None else reached.valid
+            entries[VALID] = reached.done | True if reached.valid is None else reached.valid
         columns.put(step, entries.items())
         self._ended.append(reached.episodes)
         self._carried.advance(outputs, reached.done)
@@ -246,27 +247,17 @@ class Collector:
             if found is not None:
                 raise of_env(found, self.env, self.frames)
 
-    def _blame_policy(self, step: int, outputs: Sequence[Any], error: EnvError) -> None:
-        """Name what the policy wrote, if it is that for which the environment has refused its action."""
+    def _blame(self, step: int, outputs: Sequence[Any], error: EnvError) -> None:
+        """Name the NaN for which an environment has refused its action, if there is one, and whose it is."""
+        assert self._root is not None
+        shown = {key: torch.as_tensor(self._root[key]).unsqueeze(1) for key in self._following}
+        if (found := first_of({key: value.isnan() for key, value in shown.items()}, shown)) is not None:
+            raise of_env(found._replace(step=step), self.env, self.frames) from error
         written = {key: value.unsqueeze(1) for key, value in zip(self._writes, outputs, strict=True)}
         bad = {key: value.isnan() for key, value in written.items()}
         bad[self.env.action_key] = written[self.env.action_key].isfinite().logical_not()
-        found = first_of(bad, written)
-        if found is not None:
+        if (found := first_of(bad, written)) is not None:
             raise of_policy(found._replace(step=step), self.policy, self.env.num_envs, self.frames) from error
 
 
 _REWARD, _DONE, _TERMINATED, _TRUNCATED = (next_key(key) for key in (REWARD, DONE, TERMINATED, TRUNCATED))
-
-
-def _check_frames(num_envs: int, frames_per_batch: int, total_frames: int | None, init_random_frames: int) -> None:
-    if frames_per_batch < 1 or frames_per_batch % num_envs:
-        nearest = max(1, round(frames_per_batch / num_envs)) * num_envs
-        raise UsageError(
-            f"A batch of frames_per_batch={frames_per_batch} cannot be collected from {num_envs} environments: "
-            f"each gives the same number of steps. Type frames_per_batch={nearest}."
-        )
-    if total_frames is not None and total_frames < 1:
-        raise UsageError(f"total_frames={total_frames} is no number of frames: give at least 1, or None for no end.")
-    if init_random_frames < 0:
-        raise UsageError(f"init_random_frames={init_random_frames} is no number of frames: give 0 or more.")

@@ -37,20 +37,22 @@ class Columns:
 
     def put(self, step: int, entries: Iterable[tuple[Key, Any]]) -> None:
         """Store one step's values of some entries, ``[num_envs, *shape]``: arrays or tensors, which are copied."""
-        columns = self._columns
+        columns, as_arrays = self._columns, self._device is None
         for key, value in entries:
+            if as_arrays and type(value) is not np.ndarray and value.dtype is not torch.bfloat16:
+                value = value.numpy(force=True)
             column = columns.get(key)
             if column is None:
                 column = columns[key] = self._empty(value)
-            if type(column) is np.ndarray and type(value) is not np.ndarray:
-                value = value.numpy(force=True)
             column[:, step] = value
 
     def zeros(self, key: Key, *shape: int) -> None:
         """An entry of flags, none of which is set at any step."""
         whole = (*self._size, *shape)
-        flags = np.zeros(whole, np.bool_) if self._device is None else torch.zeros(whole, dtype=torch.bool)
-        self._columns[key] = flags if self._device is None else flags.to(self._device)
+        if self._device is None:
+            self._columns[key] = np.zeros(whole, np.bool_)
+        else:
+            self._columns[key] = torch.zeros(whole, dtype=torch.bool, device=self._device)
 
     def batch(self) -> TensorDict:
         """The entries as one TensorDict, in the memory that has been written."""
@@ -64,6 +66,6 @@ class Columns:
 
     def _empty(self, value: Any) -> Any:
         whole = (*self._size, *value.shape[1:])
-        if self._device is not None or value.dtype is torch.bfloat16:
-            return torch.empty(whole, dtype=value.dtype, device=self._device)
-        return np.empty(whole, value.dtype if type(value) is np.ndarray else value.numpy(force=True).dtype)
+        if type(value) is np.ndarray:
+            return np.empty(whole, value.dtype)
+        return torch.empty(whole, dtype=value.dtype, device=self._device)

@@ -33,7 +33,9 @@ class GymEnv:
 
     An entry ``"action_mask"`` of the observation, of flags for each choice of Discrete ``[n]`` or MultiDiscrete
     ``[Σ n_k]`` actions, says which are allowed: it is bool, whatever kind of flags the environment uses, and
-    `random_action` keeps to it. :class:`MaskFromInfo` makes such an entry of ``info["action_mask"]``.
+    `random_action` keeps to it. One that allows nothing at an episode's end is stored as one that allows everything,
+    so that losses can ask a policy about every step. :class:`MaskFromInfo` makes such an entry of
+    ``info["action_mask"]``.
 
     Images stay bytes, in the order of the environment. The networks of ``from_spec`` bring the channels to the front
     where it is needed; a :class:`~keywork.nets.ConvNet` of your own takes ``[*B, C, H, W]``.

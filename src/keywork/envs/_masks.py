@@ -23,8 +23,8 @@ def choices_of(space: gymnasium.Space[Any]) -> list[int] | None:
     return space.nvec.ravel().tolist() if isinstance(space, gymnasium.spaces.MultiDiscrete) else None
 
 
-def has_mask(layout: Layout, space: gymnasium.Space[Any]) -> bool:
-    """Whether the observations say which actions of the space are allowed.
+def masked_choices(layout: Layout, space: gymnasium.Space[Any]) -> list[int] | None:
+    """How many flags of the observations' mask each part of an action has; None where there is no mask.
 
     Raises:
         UsageError: they have a mask that does not fit the actions.
@@ -32,14 +32,34 @@ def has_mask(layout: Layout, space: gymnasium.Space[Any]) -> bool:
     leaf = next((leaf for leaf in layout.leaves if leaf.key == ACTION_MASK), None)
     choices = choices_of(space)
     if leaf is None or choices is None:
-        return False
+        return None
     if tuple(leaf.spec.shape) != (sum(choices),):
         raise UsageError(
             f"GymEnv cannot read the mask {ACTION_MASK!r}: it has the shape {list(leaf.spec.shape)}.\n"
             f"   The actions are of the space {space}: a mask of them has the shape {[sum(choices)]}, a flag for each "
             "choice.\n   Mend the environment, or rename the entry with gymnasium.wrappers.TransformObservation."
         )
-    return True
+    return choices
+
+
+def open_ends(mask: np.ndarray, done: np.ndarray, choices: list[int]) -> None:
+    """Allow everything, in place, where an episode is over and nothing is allowed.
+
+    Nothing is chosen there, and what is said of it counts for nothing; but a loss that asks a policy about a whole
+    batch gets an answer.
+
+    Args:
+        mask: bool ``[N, Σ n_k]``.
+        done: bool ``[N]``.
+        choices: the ``n_k``.
+    """
+    for flags in _split(mask, choices):
+        flags[done & ~flags.any(-1)] = True
+
+
+def _split(mask: np.ndarray, choices: list[int]) -> list[np.ndarray]:
+    """The mask of each part of an action; they share its memory."""
+    return np.split(mask, np.cumsum(choices)[:-1], axis=-1)
 
 
 def allowed_action(space: Any, mask: np.ndarray, env: int) -> np.ndarray:
@@ -53,9 +73,8 @@ def allowed_action(space: Any, mask: np.ndarray, env: int) -> np.ndarray:
     Raises:
         EnvError: some part of an action has no choice that is allowed.
     """
-    counts = choices_of(space) or []
     drawn = []
-    for flags in np.split(mask, np.cumsum(counts)[:-1]):
+    for flags in _split(mask, choices_of(space) or []):
         allowed = np.flatnonzero(flags)
         if not len(allowed):
             raise EnvError(

@@ -12,7 +12,7 @@ from keywork._keys import ACTION_MASK
 from keywork.envs._actions import ActionGate
 from keywork.envs._backend import Backend
 from keywork.envs._fault import EnvFault, env_error
-from keywork.envs._masks import allowed_action, has_mask
+from keywork.envs._masks import allowed_action, masked_choices, open_ends
 from keywork.envs._seeds import ACTION_SPACE, ENV, child_seed, fresh_seed
 from keywork.envs._transition import Arrays, EpisodeStats, Transition
 
@@ -39,7 +39,7 @@ class Stepper:
         self._steps = 0
         self._returns = np.zeros(backend.num_envs)
         self._lengths = np.zeros(backend.num_envs, np.int64)
-        self._masked = has_mask(backend.layout, backend.action_space)
+        self._choices = masked_choices(backend.layout, backend.action_space)
         self._mask: np.ndarray | None = None
         self._spaces = [deepcopy(backend.action_space) for _ in range(backend.num_envs)]
 
@@ -58,7 +58,7 @@ class Stepper:
         self._lengths[:] = 0
         self._no_step = None
         observation = {key: array.copy() for key, array in self._backend.buffers.first.items()}
-        if self._masked:
+        if self._choices is not None:
             self._mask = observation[ACTION_MASK].copy()
         return observation
 
@@ -83,6 +83,8 @@ class Stepper:
         self._lengths += 1
         done = buffers.terminated | buffers.truncated
         reached = {key: array.copy() for key, array in buffers.next.items()}
+        if self._choices is not None:
+            open_ends(reached[ACTION_MASK], done, self._choices)
         observation, episodes = reached, []
         if np.count_nonzero(done):
             ended = np.flatnonzero(done)
@@ -90,7 +92,7 @@ class Stepper:
             for key, array in observation.items():
                 array[ended] = buffers.first[key][ended]
             episodes = self._finished(ended, stepped)
-        if self._masked:
+        if self._choices is not None:
             self._mask = observation[ACTION_MASK].copy()
         return Transition(
             observation,

@@ -223,5 +223,6 @@ def _entries(steps: Sequence[Step], carries: Sequence[Carry], holdings: Mapping[
         holds = holdings.get(key) or holdings.get(next_key(key), Holding())
         if key in carried and carried[key] in holdings and not holds.domain:
             holds = replace(holds, domain=holdings[carried[key]].domain)  # what the next step begins with
-        entries.append(Entry(key, holds, writers, tuple(part.name for part in parts if key in part.inputs)))
+        if writers or any(key in part.reads for part in parts):  # what may be absent, and is, is no entry
+            entries.append(Entry(key, holds, writers, tuple(part.name for part in parts if key in part.inputs)))
     return tuple(entries)

@@ -46,7 +46,7 @@ def policy_gradient(log_prob_t: Tensor, advantage_t: Tensor) -> Tensor:
 
 
 def clipped_surrogate(
-    log_prob_t: Tensor, old_log_prob_t: Tensor, advantage_t: Tensor, *, clip_epsilon: float
+    log_prob_t: Tensor, old_log_prob_t: Tensor, advantage_t: Tensor, *, clip_epsilon: float | Tensor
 ) -> ClippedSurrogate:
     """PPO's objective Jₜ = min(ρₜ Aₜ, clip(ρₜ, 1 - ε, 1 + ε) Aₜ),  ρₜ = π(aₜ|sₜ) / π_old(aₜ|sₜ)   (arXiv 1707.06347).
 
@@ -57,7 +57,7 @@ def clipped_surrogate(
         log_prob_t: log-probabilities of the actions taken, under the policy that learns [*B].
         old_log_prob_t: the same under the policy that acted [*B].
         advantage_t: advantages [*B].
-        clip_epsilon: ε > 0.
+        clip_epsilon: ε > 0; a tensor [], which is not looked at, where it changes and the call is compiled.
 
     Returns:
         The objective per sample, the ratio, and its logarithm: the latter two for ``clip_fraction`` and
@@ -72,7 +72,7 @@ def clipped_surrogate(
     """
     name = "clipped_surrogate"
     require_same_shape(name, log_prob_t=log_prob_t, old_log_prob_t=old_log_prob_t, advantage_t=advantage_t)
-    if not clip_epsilon > 0.0:
+    if not isinstance(clip_epsilon, Tensor) and not clip_epsilon > 0.0:
         raise SpecError(
             f"{name} cannot be computed: clip_epsilon is out of range. "
             f"It takes clip_epsilon > 0; got {clip_epsilon}. The paper's choice is 0.2."
@@ -80,11 +80,14 @@ def clipped_surrogate(
     advantage_t = advantage_t.detach()
     log_ratio = log_prob_t - old_log_prob_t.detach()
     ratio = log_ratio.exp()
-    bound = torch.add(advantage_t, advantage_t.abs(), alpha=clip_epsilon)
+    if isinstance(clip_epsilon, Tensor):
+        bound = advantage_t + clip_epsilon * advantage_t.abs()
+    else:
+        bound = torch.add(advantage_t, advantage_t.abs(), alpha=clip_epsilon)
     return ClippedSurrogate(torch.minimum(ratio * advantage_t, bound), ratio, log_ratio)
 
 
-def clip_fraction(ratio: Tensor, mask: Tensor | None = None, *, clip_epsilon: float) -> Tensor:
+def clip_fraction(ratio: Tensor, mask: Tensor | None = None, *, clip_epsilon: float | Tensor) -> Tensor:
     """The share of samples, or of those in the mask, with |ρ - 1| > ε, a number without gradient.
 
     >>> clip_fraction(torch.tensor([0.7, 0.9, 1.0, 1.3]), clip_epsilon=0.2)

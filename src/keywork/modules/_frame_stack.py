@@ -113,7 +113,7 @@ class FrameStack(TensorDictModuleBase):
             or frames.shape != (*batch, self.num_frames - 1, *self._shape)
             or frames.dtype is not value.dtype
             or is_init.dtype is not torch.bool
-            or is_init.shape not in ((*batch, 1), batch)
+            or (is_init.shape != (*batch, 1) and is_init.shape != batch)  # "not in" is no good to torch.compile
             or (recurrent_mode() and len(batch) < 2)
         ):
             raise self._misfit(inputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +74,8 @@ class Moments(nn.Module):
     def inverse_std(self, eps: float) -> Tensor:
         """1 / √(σ² + eps)."""
         held: dict[str, Any] = self._buffers  # at half the price of an attribute
-        return cast(Tensor, (held["var"] + eps).rsqrt())
+        inverse: Tensor = (held["var"] + eps).rsqrt()
+        return inverse
 
     def standardised(self, x: Tensor, eps: float) -> Tensor:
         """(x - μ) / √(σ² + eps) of ``x [*B, *shape]``, in float64.
@@ -82,7 +83,8 @@ class Moments(nn.Module):
         In float32 little would be left of the difference of two large numbers.
         """
         held: dict[str, Any] = self._buffers
-        return (x - held["mean"]) * self.inverse_std(eps)
+        centred: Tensor = x.double() - held["mean"]
+        return centred * self.inverse_std(eps)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # A policy in half precision keeps its statistics: there a count would stand still, and a variance overflow.

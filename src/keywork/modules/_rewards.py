@@ -108,7 +108,7 @@ class RewardScaling(TensorDictModuleBase):
         # Gₜ = bₜ + aₜ Gₜ₋₁, the other way round in time as the scan has it, with the return so far in the first term.
         a = torch.where(counted, self.gamma, 1.0).to(reward)
         a[:, 1:] *= ~done[:, :-1]
-        b = reward * counted
+        b = torch.where(counted, reward, 0.0)
         b[:, 0] += a[:, 0] * self.returns
         returns = reverse_linear_scan(a.flip(1), b.flip(1), 1).flip(1)
         self.moments.update(returns[counted], repr(key))

@@ -21,6 +21,7 @@ class ActionBounds(nn.Module):
         actions: the keys of the actions.
         spec: what they are; None takes that of the actor.
         actor: a policy, of whose parts one may have a spec.
+        finite: whether every bound has to be a finite number.
 
     Raises:
         ContractError: there is no spec of an action, or it is no real number.
@@ -30,7 +31,9 @@ class ActionBounds(nn.Module):
     (tensor([-2., -2., -2.]), tensor([2., 2., 2.]))
     """
 
-    def __init__(self, owner: str, actions: Sequence[Key], spec: Any, actor: nn.Module) -> None:
+    def __init__(
+        self, owner: str, actions: Sequence[Key], spec: Any, actor: nn.Module, *, finite: bool = False
+    ) -> None:
         super().__init__()
         specs = list(_specs_in(actor)) if spec is None else [as_spec(spec)]
         self._numbers = {key: number for number, key in enumerate(actions)}
@@ -39,6 +42,8 @@ class ActionBounds(nn.Module):
             if not isinstance(found, Bounded | Unbounded) or not found.dtype.is_floating_point:
                 raise ContractError(owner, [_without(key, found)])
             low, high = (found.low, found.high) if isinstance(found, Bounded) else _unbounded(found)
+            if finite and not bool((low.isfinite() & high.isfinite()).all()):
+                raise ContractError(owner, [_endless(key, found)])
             self.register_buffer(f"low_{number}", low.clone(), persistent=False)
             self.register_buffer(f"high_{number}", high.clone(), persistent=False)
 
@@ -62,6 +67,11 @@ def _of(spec: Spec, key: Key) -> Spec | None:
 def _unbounded(spec: Unbounded) -> tuple[Tensor, Tensor]:
     high = torch.full(spec.shape, torch.inf, dtype=spec.dtype)
     return -high, high
+
+
+def _endless(key: Key, spec: Spec) -> Finding:
+    problem = f"{listed([key])} has no bounds between which to draw it."
+    return Finding("no-bounds", problem, f"its spec is {spec!r}", "say some: action_spec=Bounded(-1.0, 1.0, (n,)).")
 
 
 def _without(key: Key, spec: Spec | None) -> Finding:

@@ -13,17 +13,23 @@ from keywork.nn import TensorDictModuleBase
 
 
 def require_pair(owner: str, actor: Any, critics: Sequence[Any], found: Sequence[Finding]) -> None:
-    """Refuse an actor and critics that do not belong together, and an actor in which something was found already.
+    """Refuse an actor and critics of its action that do not belong together; or what was found already.
 
     Raises:
         ContractError: something is wrong.
     """
-    findings = found or [
-        *_unjudged_findings(actor, critics),
-        *common_findings([("actor", actor), ("critic", nn.ModuleList(critics))]),
-    ]
+    require_apart(owner, actor, critics, found or _unjudged_findings(actor, critics))
+
+
+def require_apart(owner: str, actor: Any, critics: Sequence[Any], found: Sequence[Finding]) -> None:
+    """Refuse an actor and critics that have something in common; or what was found already.
+
+    Raises:
+        ContractError: something is wrong.
+    """
+    findings = [*found] or common_findings([("actor", actor), ("critic", nn.ModuleList(critics))])
     if findings:
-        raise ContractError(owner, list(findings))
+        raise ContractError(owner, findings)
 
 
 def judged_actions(actor: Any, critic: Any) -> list[Key]:
@@ -41,7 +47,7 @@ def _unjudged_findings(actor: Any, critics: Sequence[Any]) -> list[Finding]:
         if not missing:
             continue
         strange = [key for key in critic.in_keys if key not in actor.in_keys]
-        near = nearest(missing[0], strange)
+        near = nearest(missing[0], strange, cutoff=0.6)
         problem = (
             f"its critic ({critic.label}) does not read {listed(missing)}, which its actor ({actor.label}) decides on."
         )
@@ -61,10 +67,10 @@ def common_findings(roles: Sequence[tuple[str, Any]]) -> list[Finding]:
 
 
 def _common(both: str, role: str, first: nn.Module, second: nn.Module) -> list[Finding]:
-    own = {id(parameter) for parameter in first.parameters()}
-    shared = [name for name, parameter in second.named_parameters() if id(parameter) in own]
+    others = {id(parameter) for parameter in second.parameters()}
+    shared = [name for name, parameter in first.named_parameters() if id(parameter) in others]
     if shared:
-        problem = f"{both} have {len(shared)} parameter tensors in common ({listed(shared[:2])} of the {role})."
+        problem = f"{both} have {len(shared)} parameter tensors in common ({listed(shared[:2])} of the former)."
         provided = "each learns from a loss of its own, and has a target that follows it alone"
         fix = f"give the {role} parameters of its own: copy.deepcopy what they share, or build it anew."
         return [Finding("shared-parameters", problem, provided, fix)]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from keywork._keys import REWARD, Key, next_key
+from keywork._keys import IS_INIT, REWARD, Key, leaf, next_key
 from keywork.nn import TensorDictModuleBase, set_recurrent_mode
 
 
@@ -40,7 +40,8 @@ class Along:
         self.reads: list[Key] = network.in_keys
         writes = network.out_keys
         self._after = {key: writes.index(next_key(key)) for key in network.contract.carries}
-        self._flags = [part.is_init_key for part in network.modules() if hasattr(part, "is_init_key")]
+        named = [part.is_init_key for part in network.modules() if hasattr(part, "is_init_key")]
+        self._flags = [key for key in self.reads if key in named or leaf(key) == IS_INIT]
         self.follows: list[Key] = [next_key(k) for k in self.reads if k not in self._after and k not in self._flags]
         self.recurrent = bool(self._after)
 

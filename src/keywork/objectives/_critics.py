@@ -65,6 +65,17 @@ class Critics:
         values = self._beside([along.run_apart(held, actions) for along in alongs])
         return values[..., :1, :] if first else values
 
+    def values_of_many(self, held: Held, actions: Held, dims: int) -> Tensor:
+        """Of m actions ``[*B, m, *action]`` for each step, ``[*B, m, N, n]``; ``dims`` is how many *B has."""
+        count = next(iter(actions.values())).shape[dims]
+        states = {key: held[key] for key in self.reads if key not in actions}
+        wide = {
+            key: x.unsqueeze(dims).expand(*x.shape[:dims], count, *x.shape[dims:])
+            for key, x in states.items()
+            if x is not None
+        }
+        return self.values({**held, **wide, **actions})
+
     def _beside(self, outputs: Sequence[Sequence[Any]]) -> Tensor:
         rows = zip(outputs, self._places, self._joined, strict=False)
         values = [row[place] if joined else row[place].unsqueeze(-2) for row, place, joined in rows]
@@ -94,7 +105,9 @@ def critics_of(owner: str, network: Any, count: int, value_key: Key) -> list[Ten
         raise ContractError(owner, [replace(each, fix=fix) for each in found])
     carried = [key for critic in critics for key in critic.contract.carries]
     if len({*carried}) < len(carried):
-        problem = f"its {len(critics)} critics ({critics[0].label}) each carry a state of their own under {carried[0]!r}."
+        problem = (
+            f"its {len(critics)} critics ({critics[0].label}) each carry a state of their own under {carried[0]!r}."
+        )
         fix = f"pass an ensemble, which keeps them apart: EnsembleModule(critic, num_copies={len(critics)})."
         raise ContractError(owner, [Finding("shared-state", problem, "", fix)])
     return critics

@@ -76,7 +76,7 @@ class ClipPPOLoss(PolicyLoss):
             clip_value=clip_value,
             tells=["kl_approx", "clip_fraction"],
         )
-        self.clip_epsilon = clip_epsilon
+        self.clip_epsilon: float | Tensor = clip_epsilon
 
     def objective(self, batch: Scored) -> tuple[Tensor, ...]:
         """The clipped surrogate, negative; how far the policy has moved, and how often it was clipped."""

@@ -103,7 +103,9 @@ class SACLoss(ActorCriticLoss):
         with constant(self.qvalue_network):
             q = self._critics.values_apart(held, drawn.actions).amin(-2).squeeze(-1)
         loss = soft_policy_loss(drawn.log_prob, q, alpha=alpha)
-        return SoftActorTerms(mean(loss, held), self._tempered(drawn, held), alpha, -mean(drawn.log_prob.detach(), held))
+        return SoftActorTerms(
+            mean(loss, held), self._tempered(drawn, held), alpha, -mean(drawn.log_prob.detach(), held)
+        )
 
     def _tempered(self, drawn: Drawn, held: Held) -> Tensor | None:
         if not self.temperature.learns:

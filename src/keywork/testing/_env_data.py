@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from keywork._keys import ACTION_MASK, DONE, NEXT, REWARD, TERMINATED, TRUNCATED, Key, next_key, path_of
 from keywork.envs import Env
-from keywork.specs import OneHot
+from keywork.specs import OneHot, Spec
 from keywork.testing._env_run import (
     Data,
     EnvSubject,
@@ -36,21 +38,22 @@ def check_specs(subject: EnvSubject) -> None:
 def verify_specs(env: Env, steps: list[Step]) -> None:
     """See `check_specs`."""
     seen = list(env.observation_spec)
-    following = [key for key in env.specs if path_of(key)[0] == NEXT]
+    specs = dict(env.specs.items())
+    following = [key for key in specs if path_of(key)[0] == NEXT]
     entries = [{**step.entries(), env.action_key: step.action} for step in steps]
     for number, (step, held) in enumerate(zip(steps, entries, strict=True)):
         require_keys(env, step.root, seen, f"step {number}, the root")
         require_keys(env, step.observation, seen, f"step {number}, the observation to act on next")
         require_keys(env, step.reached, following, f"step {number}, under {NEXT!r}")
-        _have_forms(env, held, number)
+        _have_forms(env, specs, held, number)
     for key, value in history(entries).items():
-        if not env.specs[key].is_in(value):
-            _find_outside(env, key, value)
+        if not specs[key].is_in(value):
+            _find_outside(env, specs[key], key, value)
 
 
-def _have_forms(env: Env, held: Data, number: int) -> None:
+def _have_forms(env: Env, specs: Mapping[Key, Spec], held: Data, number: int) -> None:
     for key, value in held.items():
-        spec = env.specs[key]
+        spec = specs[key]
         wanted = (env.num_envs, *spec.shape)
         if tuple(value.shape) != wanted or value.dtype != spec.dtype:
             raise broken(
@@ -63,9 +66,8 @@ def _have_forms(env: Env, held: Data, number: int) -> None:
             )
 
 
-def _find_outside(env: Env, key: Key, value: Tensor) -> None:
+def _find_outside(env: Env, spec: Spec, key: Key, value: Tensor) -> None:
     """Look for the first value outside of its domain; what is not finite is another check's."""
-    spec = env.specs[key]
     for step, rows in enumerate(value):
         for row, one in enumerate(rows):
             if one.isfinite().all() and not spec.is_in(one):

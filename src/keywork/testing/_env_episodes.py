@@ -33,7 +33,8 @@ def check_following(subject: EnvSubject) -> None:
     """Compare what a step led to with what is acted on next: the same, where no episode has ended."""
     env, steps = first_run(subject)
     reached, shown = history(step.reached for step in steps), history(step.observation for step in steps)
-    for key, value in shown.items():
+    for key in env.observation_spec:
+        value = shown[key]
         unlike = differ(value, reached[next_key(key)]).reshape(*reached[_DONE].shape[:2], -1)
         if at := first(unlike & ~reached[_DONE]):
             raise broken(
@@ -53,7 +54,7 @@ def check_final(subject: EnvSubject) -> None:
     ends: list[tuple[int, int]] = [(number, row) for number, row in done.nonzero().tolist()]
     if not ends:
         skip(f"no episode ended within {len(steps)} steps: set more steps")
-    if all(_same(_final(steps[number]), _begun(steps, number, row), row) for number, row in ends):
+    if all(_same(_final(env, steps[number]), _begun(steps, number, row), row) for number, row in ends):
         raise broken(
             env,
             "has the first observation of the next episode in the place of the final one",
@@ -64,8 +65,8 @@ def check_final(subject: EnvSubject) -> None:
         )
 
 
-def _final(step: Step) -> Data:
-    return {key: step.reached[next_key(key)] for key in step.observation}
+def _final(env: Env, step: Step) -> Data:
+    return {key: step.reached[next_key(key)] for key in env.observation_spec}
 
 
 def _begun(steps: list[Step], number: int, row: int) -> Data:

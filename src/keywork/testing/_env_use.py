@@ -42,7 +42,7 @@ def _takes(env: Env, batch: object, action: Tensor) -> None:
             f"step 0, all {env.num_envs} envs, action {action.tolist()}",
             expected=f"a step: the spec is {env.action_spec}",
             got=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}",
-            fix="give action_space the actions that the environment takes, or a mask of those that it takes at a time",
+            fix="give action_space the actions that the environment takes, or show a mask of them",
         ) from error
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from keywork.nn import TensorDictModuleBase
 
@@ -26,7 +27,7 @@ def tensor_function(module: TensorDictModuleBase, *, compile: bool) -> Callable[
     return torch.compile(module.run, dynamic=False) if compile else module.run
 
 
-def changing(number: float, *, compile: bool) -> Any:
+def changing(number: float, *, compile: bool) -> float | Tensor:
     """A setting that changes as training goes on: a plain number would be a constant of what is compiled.
 
     >>> changing(0.2, compile=True), changing(0.2, compile=False)

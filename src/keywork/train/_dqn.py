@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from tensordict import TensorDict
 
+from keywork._errors import UsageError
 from keywork.collectors import Collector
 from keywork.envs import Env
 from keywork.flow import Flow
@@ -16,9 +18,10 @@ from keywork.train._algorithm import Metrics
 from keywork.train._compile import tensor_function
 from keywork.train._flat import FlatAdam
 from keywork.train._memory import remembers
-from keywork.train._off_policy import OffPolicySettings, Replay, Told, require_off_policy
+from keywork.train._off_policy import OffPolicySettings, Replay, require_off_policy
 from keywork.train._parts import device_of_parts, optimiser_part, require_settings
-from keywork.train._q_policies import QNetworkSettings, explore_less, explorer, q_policy
+from keywork.train._q_policies import QNetworkSettings, explore_less, explorer, q_policy, require_exploration
+from keywork.train._told import Told
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class DQNConfig(OffPolicySettings, QNetworkSettings):
     tau: float = 1.0
     """How far the target network moves then: 1 for all the way."""
     max_grad_norm: float = 10.0
-    """Longer gradients are shortened to this norm."""
+    """Longer gradients are shortened to this norm; 0 leaves them as they are."""
     double: bool = False
     """Let one network choose the next action and the other judge it (van Hasselt et al. 2016)."""
     distributional: bool = False
@@ -122,15 +125,14 @@ class DQN:
             anneal=False,
             check=check,
         )
-        kind = DistributionalDQNLoss if config.distributional else DQNLoss
-        options = {} if config.distributional else {"loss_function": "smooth_l1"}
-        self.loss = kind(self.policy, gamma=config.gamma, double_dqn=config.double, **options)
+        kind = DistributionalDQNLoss if config.distributional else partial(DQNLoss, loss_function="smooth_l1")
+        self.loss = kind(self.policy, gamma=config.gamma, double_dqn=config.double)
         recurrent = remembers(self.policy)
         self.replay = Replay(config, env, self.loss, recurrent=recurrent, device=where, seed=seed)
         self._run_loss = tensor_function(self.loss, compile=compile)
         optimiser = optimiser_part("FlatAdam", self.loss, f"learning rate {config.learning_rate:g}")
         self.flow = Flow(env, acting, self.replay.buffer, self.loss, optimiser, check=check)
-        self.optimizer = FlatAdam(self.loss, lr=config.learning_rate, max_grad_norm=config.max_grad_norm)
+        self.optimizer = FlatAdam(self.loss, lr=config.learning_rate, max_grad_norm=config.max_grad_norm or None)
         self._targets = SoftUpdate(self.loss, config.tau)
         self._told = Told(_LOGGED, config.log_every, self.optimizer)
 
@@ -153,5 +155,10 @@ _LOGGED = ["loss/q", "dqn/q", "dqn/target", "dqn/td_error", "dqn/grad_norm"]
 
 def _check(config: DQNConfig) -> None:
     require_off_policy(config)
-    fractions = ("exploration_fraction", "exploration_initial_eps", "exploration_final_eps")
-    require_settings(config, above_zero=("target_update_interval", "tau", "max_grad_norm"), fractions=fractions)
+    require_exploration(config)
+    require_settings(config, above_zero=("target_update_interval",), from_zero=("max_grad_norm",))
+    if config.distributional and not (config.num_atoms >= 2 and config.v_min < config.v_max):
+        raise UsageError(
+            f"{config.num_atoms} atoms from {config.v_min} to {config.v_max} are no distribution: type --num-atoms 51 "
+            "--v-min -10 --v-max 10, or others with room between them."
+        )

@@ -90,6 +90,19 @@ def networks_of(env: Env, settings: NetworkSettings) -> tuple[ProbabilisticTenso
     return ProbabilisticTensorDictSequential(trunk, head), apart
 
 
+def networks_for(
+    env: Env,
+    settings: NetworkSettings,
+    actor: ProbabilisticTensorDictSequential | None,
+    critic: TensorDictModuleBase | None,
+) -> tuple[ProbabilisticTensorDictSequential, TensorDictModuleBase]:
+    """The policy and the critic that are given, and for what is None one of :func:`networks_of`."""
+    if actor is not None and critic is not None:
+        return actor, critic
+    usual_actor, usual_critic = networks_of(env, settings)
+    return usual_actor if actor is None else actor, usual_critic if critic is None else critic
+
+
 def stochastic_actor(env: Env, num_cells: Sequence[int]) -> ProbabilisticActor:
     """A policy for an environment's actions, whatever they are, which keeps to ``"action_mask"`` if that is shown.
 

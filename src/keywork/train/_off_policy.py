@@ -1,8 +1,8 @@
-"""What off-policy algorithms have in common: experience is stored, drawn again, learnt from, and told of now and then."""
+"""What off-policy algorithms have in common: steps are stored, drawn again, and weighed by what was learnt of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,9 +14,7 @@ from keywork._keys import DISCOUNT, DONE, INDEX, PRIORITY_WEIGHT, VALID, Key, ne
 from keywork.buffers import PrioritizedSampler, ReplayBuffer, Sampler, SliceSampler
 from keywork.envs import Env
 from keywork.nn import TensorDictModuleBase
-from keywork.train._algorithm import Metrics
-from keywork.train._flat import FlatAdam
-from keywork.train._parts import means, on_device, require_settings
+from keywork.train._parts import on_device, require_settings
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,8 @@ class Replay:
             batch_size=size,
             keys=unique([*keys, next_key(DONE)]),
             seed=seed,
-            **({"n_step": config.n_step, "gamma": config.gamma} if config.n_step > 1 else {}),
+            n_step=config.n_step if config.n_step > 1 else None,
+            gamma=config.gamma if config.n_step > 1 else None,
         )
 
     def batches(self, batch: TensorDict, progress: float) -> Iterator[TensorDict]:
@@ -158,42 +157,3 @@ def _sampler(config: OffPolicySettings, recurrent: bool) -> Sampler | None:
             "leave it out, or take --policy mlp."
         )
     return SliceSampler(config.slice_len)
-
-
-class Told:
-    """The means of what updates compute, handed out every so many steps.
-
-    Args:
-        names: of the numbers.
-        every: how many steps there are from one time to the next.
-        optimizers: whose steps are looked after at these times.
-
-    >>> told = Told(["loss"], every=10)
-    >>> told.add([torch.tensor(1.0)])
-    >>> told.add([torch.tensor(2.0)])
-    >>> told.at(8), told.at(12)
-    ({}, {'loss': 1.5})
-    """
-
-    def __init__(self, names: Sequence[str], every: int, *optimizers: FlatAdam) -> None:
-        self._names, self._every, self._optimizers = tuple(names), every, optimizers
-        self._rows: list[Sequence[Tensor]] = []
-        self._next = every
-
-    def add(self, row: Sequence[Tensor]) -> None:
-        """The numbers of one gradient step."""
-        self._rows.append(row)
-
-    def at(self, frames: int) -> Metrics:
-        """The means since the last time, if it is time after so many steps; else nothing.
-
-        Raises:
-            NonFiniteError: a loss or a gradient was NaN or infinite.
-        """
-        if frames < self._next or not self._rows:
-            return {}
-        self._next = frames + self._every
-        for optimizer in self._optimizers:
-            optimizer.check()
-        rows, self._rows = self._rows, []
-        return means(self._names, rows)

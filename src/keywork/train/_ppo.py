@@ -22,7 +22,7 @@ from keywork.train._algorithm import Metrics
 from keywork.train._compile import changing, tensor_function
 from keywork.train._flat import FlatAdam
 from keywork.train._memory import acting, remembers, rows_in_minibatch
-from keywork.train._networks import NetworkSettings, networks_of
+from keywork.train._networks import NetworkSettings, networks_for
 from keywork.train._parts import device_of_parts, means, on_device, optimiser_part, require_settings
 
 
@@ -108,22 +108,20 @@ class PPO:
     ) -> None:
         _check(config)
         self.config = config
-        if actor is None or critic is None:
-            usual = networks_of(env, config)
-        actor = usual[0] if actor is None else actor
+        actor, critic = networks_for(env, config, actor, critic)
         self.policy: TensorDictModuleBase = actor
-        self.critic = usual[1] if critic is None else critic
-        self._device = device_of_parts(actor, self.critic, device=device)
-        self._in_rows = remembers(actor, self.critic)
+        self.critic = critic
+        self._device = device_of_parts(actor, critic, device=device)
+        self._in_rows = remembers(actor, critic)
         size = config.minibatch_size
         self._size = rows_in_minibatch(size, config.num_steps) if self._in_rows else size
-        collecting = acting(type(self).__name__, actor, self.critic)
+        collecting = acting(type(self).__name__, actor, critic)
         self.collector = Collector(env, collecting, frames_per_batch=config.num_steps * env.num_envs, check=check)
-        self.gae = GAE(config.gamma, config.gae_lambda, self.critic)
+        self.gae = GAE(config.gamma, config.gae_lambda, critic)
         self.scale = RewardScaling(env.num_envs, config.gamma) if config.scale_rewards else None
         self.loss = ClipPPOLoss(
             actor,
-            self.critic,
+            critic,
             clip_epsilon=config.clip_epsilon,
             entropy_coeff=config.entropy_coeff,
             critic_coeff=config.critic_coeff,

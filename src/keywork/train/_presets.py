@@ -49,7 +49,68 @@ _PPO_CLASSIC: Preset = {
     "gamma": 0.99,
 }
 
+_A2C_CLASSIC: Preset = {**_NORMALIZED, "num_envs": 16}  # Zoo, a2c.yml; the rest are defaults
+
+# Zoo, dqn.yml and qrdqn.yml: what they have in common. Their gradient_steps of -1 are 0 here.
+_DQN: Preset = {"num_envs": 1, "num_cells": (256, 256), "gamma": 0.99}
+_DQN_CART_POLE: Preset = {
+    **_DQN,
+    "total_steps": 50_000,
+    "learning_rate": 2.3e-3,
+    "batch_size": 64,
+    "buffer_size": 100_000,
+    "learning_starts": 1_000,
+    "target_update_interval": 10,
+    "train_freq": 256,
+    "gradient_steps": 128,
+    "exploration_fraction": 0.16,
+    "exploration_final_eps": 0.04,
+}
+_DQN_ACROBOT: Preset = {
+    **_DQN,
+    "total_steps": 100_000,
+    "learning_rate": 6.3e-4,
+    "batch_size": 128,
+    "buffer_size": 50_000,
+    "learning_starts": 0,
+    "target_update_interval": 250,
+    "train_freq": 4,
+    "gradient_steps": 0,
+    "exploration_fraction": 0.12,
+    "exploration_final_eps": 0.1,
+}
+_DQN_MOUNTAIN_CAR: Preset = {
+    **_DQN,
+    "total_steps": 120_000,
+    "learning_rate": 4e-3,
+    "batch_size": 128,
+    "buffer_size": 10_000,
+    "learning_starts": 1_000,
+    "gamma": 0.98,
+    "target_update_interval": 600,
+    "train_freq": 16,
+    "gradient_steps": 8,
+    "exploration_fraction": 0.2,
+    "exploration_final_eps": 0.07,
+}
+
 PRESETS: dict[str, dict[str, Preset]] = {
+    "a2c": {
+        "CartPole-v1": {"total_steps": 500_000, "num_envs": 8},  # Zoo
+        "Acrobot-v1": {**_A2C_CLASSIC, "total_steps": 500_000},  # Zoo
+        "MountainCar-v0": {**_A2C_CLASSIC, "total_steps": 1_000_000},  # Zoo
+    },
+    "dqn": {
+        "CartPole-v1": _DQN_CART_POLE,
+        "Acrobot-v1": _DQN_ACROBOT,
+        "MountainCar-v0": _DQN_MOUNTAIN_CAR,
+        "LunarLander-v3": _DQN_ACROBOT,
+    },
+    "qrdqn": {
+        "CartPole-v1": {**_DQN_CART_POLE, "num_quantiles": 10},
+        "Acrobot-v1": {**_DQN_ACROBOT, "num_quantiles": 25},
+        "MountainCar-v0": {**_DQN_MOUNTAIN_CAR, "num_quantiles": 25},
+    },
     "ppo": {
         # Zoo, but for gamma 0.98 and gae_lambda 0.8: with the longer horizon more seeds solve it.
         "CartPole-v1": {"total_steps": 100_000, "num_envs": 8, "gamma": 0.99, "gae_lambda": 0.9},
@@ -71,7 +132,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
             for name in ("HalfCheetah", "Hopper", "Walker2d")
             for version in ("v4", "v5")
         },
-    }
+    },
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -25,6 +26,7 @@ from keywork.modules import (
 from keywork.nets import MLP, Chain, MLPConfig
 from keywork.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential
 from keywork.specs import Categorical, Composite, MultiDiscrete, OneHot, Spec, Unbounded
+from keywork.train._parts import require_settings
 
 QActor: TypeAlias = QValueActor | DistributionalQValueActor | QuantileQValueActor
 _ENCODED: Key = "encoded"
@@ -82,10 +84,25 @@ def q_policy(
             "names none: type --num-cells 64, or --policy mlp."
         )
     memory = _memory(settings, {key: spec for key, spec in seen.items() if key != mask})
-    remembered: dict[Key, Spec] = {_FEATURES: Unbounded((settings.num_cells[-1],))}
+    remembered: Mapping[Key, Spec] = {_FEATURES: Unbounded((settings.num_cells[-1],))}
     shown = remembered if mask is None else {**remembered, mask: seen[mask]}
     cells = settings.num_cells[-1:] if settings.dueling else ()
     return TensorDictSequential(memory, _actor(env, settings, shown, cells, mask, support, num_quantiles))
+
+
+def require_exploration(settings: QNetworkSettings) -> None:
+    """Refuse settings of exploration that cannot be.
+
+    Raises:
+        UsageError: one cannot.
+    """
+    first, last = settings.exploration_initial_eps, settings.exploration_final_eps
+    require_settings(settings, fractions=("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"))
+    if last > first:
+        raise UsageError(
+            f"exploration_final_eps is {last}, and random actions become rarer, from exploration_initial_eps={first} "
+            f"on: type --exploration-final-eps {first} or less."
+        )
 
 
 def explorer(env: Env, settings: QNetworkSettings) -> EGreedyModule | None:
@@ -119,13 +136,13 @@ def explore_less(module: EGreedyModule | None, progress: float) -> None:
 def mask_of(env: Env) -> Key | None:
     """Where the environment says which choices are allowed, if it does and the action is one of choices."""
     chosen = isinstance(env.action_spec, Categorical | OneHot | MultiDiscrete)
-    return ACTION_MASK if chosen and ACTION_MASK in env.observation_spec.keys() else None
+    return ACTION_MASK if chosen and ACTION_MASK in env.observation_spec else None
 
 
 def _actor(
     env: Env,
     settings: QNetworkSettings,
-    seen: dict[Key, Spec],
+    seen: Mapping[Key, Spec],
     cells: tuple[int, ...],
     mask: Key | None,
     support: torch.Tensor | None,
@@ -141,7 +158,7 @@ def _actor(
             layer_class=NoisyLinear if settings.noisy else nn.Linear,
         ),
     }
-    shown, action = Composite(seen), Composite({env.action_key: env.action_spec})
+    shown, action = Composite(dict(seen)), Composite({env.action_key: env.action_spec})
     if support is not None:
         return DistributionalQValueActor.from_spec(shown, action, support, **options)
     if num_quantiles is not None:
@@ -149,7 +166,7 @@ def _actor(
     return QValueActor.from_spec(shown, action, **options)
 
 
-def _memory(settings: QNetworkSettings, seen: dict[Key, Spec]) -> TensorDictSequential:
+def _memory(settings: QNetworkSettings, seen: Mapping[Key, Spec]) -> TensorDictSequential:
     """From observations to features of what has been seen so far: the hidden layers, and after them a recurrent one."""
     features = Features(list(seen.values()))
     *hidden, width = settings.num_cells

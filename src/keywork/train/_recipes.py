@@ -6,8 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from keywork.train._a2c import A2C, A2CConfig
 from keywork.train._algorithm import Algorithm
+from keywork.train._dqn import DQN, DQNConfig, RainbowConfig
 from keywork.train._ppo import PPO, PPOConfig
+from keywork.train._qr_dqn import QRDQN, QRDQNConfig
+from keywork.train._reinforce import Reinforce, ReinforceConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,4 +27,12 @@ class Recipe:
     config: type[Any]
 
 
-RECIPES: dict[str, Recipe] = {"ppo": Recipe(PPO, PPOConfig)}  # what the help says of each is in cli/_help.py
+# What the help says of each is in cli/_help.py.
+RECIPES: dict[str, Recipe] = {
+    "a2c": Recipe(A2C, A2CConfig),
+    "dqn": Recipe(DQN, DQNConfig),
+    "ppo": Recipe(PPO, PPOConfig),
+    "qrdqn": Recipe(QRDQN, QRDQNConfig),
+    "rainbow": Recipe(DQN, RainbowConfig),
+    "reinforce": Recipe(Reinforce, ReinforceConfig),
+}

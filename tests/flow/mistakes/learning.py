@@ -12,10 +12,17 @@ from keywork import specs
 from keywork.collectors import Collector
 from keywork.distributions import Categorical, NormalParamExtractor, TanhNormal
 from keywork.flow import Flow, Part
-from keywork.modules import Actor, ActorValueOperator, ProbabilisticActor, QValueActor, ValueOperator
+from keywork.modules import (
+    Actor,
+    ActorValueOperator,
+    DistributionalQValueActor,
+    ProbabilisticActor,
+    QValueActor,
+    ValueOperator,
+)
 from keywork.nets import MLP
 from keywork.nn import TensorDictModule, TensorDictSequential
-from keywork.objectives import GAE, ClipPPOLoss
+from keywork.objectives import GAE, BCLoss, ClipPPOLoss, DistributionalDQNLoss, DQNLoss, KLPENPPOLoss
 from keywork.train import PPO
 
 
@@ -46,6 +53,19 @@ def no_log_probability_from_who_acts(env):
     actor, critic = _actor(), _critic()
     acting = ProbabilisticActor(actor[0], ["logits"], distribution_class=Categorical)
     return Flow(env(4, 2), acting, GAE(0.99, 0.95, critic), ClipPPOLoss(actor, critic))
+
+
+def parameters_of_the_distribution_dropped(env):
+    """The actor drops the logits, and PPO's penalty compares them with those of before [feed-forward, discrete]"""
+    actor = _actor()
+    actor.select_out_keys("action", "sample_log_prob")
+    return KLPENPPOLoss(actor, _critic())
+
+
+def nothing_to_clone(env):
+    """The network writes the parameters of an action, and behaviour cloning asks for the action [continuous]"""
+    net = nn.Sequential(nn.Linear(4, 2), NormalParamExtractor())
+    return BCLoss(TensorDictModule(net, ["observation"], ["loc", "scale"]))
 
 
 def no_distribution(env):
@@ -236,3 +256,34 @@ def policy_without_keys(env):
 def environment_that_is_a_name(env):
     """A collector is given the name of an environment [feed-forward, discrete]"""
     return Collector("CartPole-v1", _actor(), frames_per_batch=8)
+
+
+def loss_of_values_without_values(env):
+    """DQN's loss is given a critic, which chooses nothing [feed-forward, discrete]"""
+    return DQNLoss(_critic())
+
+
+def loss_of_values_of_a_distribution(env):
+    """DQN's loss is given a policy that acts by distributions of the return [feed-forward, discrete]"""
+    net = nn.Sequential(nn.Linear(4, 10), nn.Unflatten(-1, (5, 2)))
+    return DQNLoss(DistributionalQValueActor(net, torch.linspace(0.0, 1.0, 5), spec=specs.Categorical(2)))
+
+
+def distribution_of_several_choices(env):
+    """C51's loss is given a policy of several choices at once [feed-forward, discrete]"""
+    net = nn.Sequential(nn.Linear(4, 25), nn.Unflatten(-1, (5, 5)))
+    return DistributionalDQNLoss(
+        DistributionalQValueActor(net, torch.linspace(0.0, 1.0, 5), spec=specs.MultiDiscrete([2, 3]))
+    )
+
+
+def uneven_atoms(env):
+    """The atoms of C51 are closer to each other near zero [feed-forward, discrete]"""
+    net = nn.Sequential(nn.Linear(4, 10), nn.Unflatten(-1, (5, 2)))
+    atoms = torch.tensor([-10.0, -1.0, 0.0, 1.0, 10.0])
+    return DistributionalDQNLoss(DistributionalQValueActor(net, atoms, spec=specs.Categorical(2)))
+
+
+def target_of_a_network_without_sizes(env):
+    """A target network is to be copied from a lazy network that has never been called [feed-forward, discrete]"""
+    return DQNLoss(QValueActor(nn.LazyLinear(2), spec=specs.Categorical(2)))

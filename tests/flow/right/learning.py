@@ -6,9 +6,21 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
 from torch import nn
 
+from keywork import specs
 from keywork.distributions import Categorical, NormalParamExtractor, TanhNormal
 from keywork.flow import Part
-from keywork.modules import ActorValueOperator, GRUModule, NetworkConfig, ProbabilisticActor, ValueOperator, gSDEModule
+from keywork.modules import (
+    ActorValueOperator,
+    FrameStack,
+    GRUModule,
+    NetworkConfig,
+    ProbabilisticActor,
+    RewardClip,
+    RewardScaling,
+    RunningNorm,
+    ValueOperator,
+    gSDEModule,
+)
 from keywork.nets import MLP
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModule, TensorDictSequential
 from keywork.objectives import GAE, ClipPPOLoss
@@ -155,3 +167,40 @@ def squashed_actions(world):
         params, ["loc", "scale"], distribution_class=TanhNormal, spec=env.action_spec, return_log_prob=True
     )
     return env, actor, *_learns(actor, _critic())
+
+
+def running_normaliser_of_both(world):
+    norm = RunningNorm(specs.Unbounded((4,)))
+    head = TensorDictModule(nn.Linear(4, 3), ["observation_norm"], ["logits"])
+    actor = ProbabilisticActor([norm, head], ["logits"], distribution_class=Categorical, return_log_prob=True)
+    critic = TensorDictSequential(norm, ValueOperator(nn.Linear(4, 1), ["observation_norm"]))
+    return world(VECTOR, Discrete(3)), actor, *_learns(actor, critic)
+
+
+def running_normaliser_in_networks_from_specs(world):
+    env = world(VECTOR, Discrete(3))
+    config = NetworkConfig(num_cells=(8,), observation_norm=RunningNorm(env.observation_spec))
+    actor = ProbabilisticActor.from_spec(env.observation_spec, env.action_spec, config=config)
+    return env, actor, *_learns(actor, ValueOperator.from_spec(env.observation_spec, config=config))
+
+
+def rewards_of_one_scale(world):
+    actor, critic = _choice(), _critic()
+    clip, scale = RewardClip(), RewardScaling(num_envs=2)
+    return world(VECTOR, Discrete(3)), actor, Part("Collector", "collector"), clip, scale, *_learns(actor, critic)
+
+
+def frames_of_both(world):
+    stack = FrameStack(3, specs.Unbounded((4,)), dim=-1)
+    head = TensorDictModule(nn.Linear(12, 3), ["observation_stack"], ["logits"])
+    actor = ProbabilisticActor([stack, head], ["logits"], distribution_class=Categorical, return_log_prob=True)
+    critic = TensorDictSequential(stack, ValueOperator(nn.Linear(12, 1), ["observation_stack"]))
+    return world(VECTOR, Discrete(3)), actor, *_learns(actor, critic)
+
+
+def frames_on_a_normaliser(world):
+    norm = RunningNorm(specs.Unbounded((4,)))
+    stack = FrameStack(3, norm.out_specs, "observation_norm", dim=-1)
+    head = TensorDictModule(nn.Linear(12, 3), ["observation_norm_stack"], ["logits"])
+    actor = ProbabilisticActor([norm, stack, head], ["logits"], distribution_class=Categorical, return_log_prob=True)
+    return world(VECTOR, Discrete(3)), actor, *_learns(actor, _critic())

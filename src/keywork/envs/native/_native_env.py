@@ -29,8 +29,8 @@ class NativeEnv(ABC):
     in the same step; ``("next", "observation")`` is the true final observation.
 
     A step never waits for an accelerator. There, what has to be looked at is so when it is asked for: ended episodes,
-    as soon as ``Transition.episodes`` is read (a Collector does, and copies its batch to the CPU anyway), and actions
-    that are none, then and in `begin`. On the CPU such an action is refused at once.
+    as soon as ``Transition.episodes`` is read (a Collector does, once a batch), and actions that are none, then and in
+    `begin`. On the CPU such an action is refused at once.
 
     Args:
         num_envs: how many environments.
