@@ -12,9 +12,9 @@ from _timing import Result, interleave, table
 from tensordict import TensorDict
 from torch import Tensor
 
-from keywork.buffers import PrioritizedSampler, ReplayBuffer
+from keywork.buffers import PrioritizedSampler, ReplayBuffer, SliceSampler
 
-CAPACITY, OBSERVATION, ACTION, BATCH, NUM_ENVS = 1_000_000, 17, 6, 256, 8
+CAPACITY, OBSERVATION, ACTION, BATCH, NUM_ENVS, SLICE = 1_000_000, 17, 6, 256, 8, 16
 FLOATS = 2 * OBSERVATION + ACTION + 1
 ROW = 4 * FLOATS + 4  # bytes: the flags done, terminated and truncated, and one to the next multiple of four
 GOALS = {"extend": 12.0, "sample": 35.0, "prioritised": 250.0}  # µs
@@ -34,6 +34,13 @@ def buffers(*, quick: bool) -> Iterator[str]:
         extends["stable-baselines3"], samples["stable-baselines3"] = peer
     if find_spec("torchrl"):
         extends["torchrl LazyTensorStorage"], samples["torchrl LazyTensorStorage"] = _torchrl()
+    slices, far = _filled(SliceSampler(SLICE)), _filled(None, n_step=3, gamma=0.99)
+    extends["keywork, slices"], extends["keywork, 3 steps"] = (
+        (lambda: slices.extend(batch)),
+        (lambda: far.extend(batch)),
+    )
+    samples["keywork, 3 steps"] = lambda: far.sample(BATCH)
+    samples[f"keywork, {BATCH // SLICE} slices of {SLICE}"] = lambda: slices.sample(BATCH // SLICE)
     setting = f"capacity {CAPACITY:,}, full, observation {OBSERVATION}, action {ACTION}"
     yield _table(f"Extend by one step of {NUM_ENVS} environments: {setting}", "extend", extends, rounds)
     yield _table(f"Sample {BATCH}: {setting}", "sample", samples, rounds)
@@ -61,8 +68,8 @@ def _steps(*batch_size: int) -> TensorDict:
     return TensorDict({"observation": numbers(OBSERVATION), "action": numbers(ACTION), "next": following}, batch_size)
 
 
-def _filled(sampler: Any) -> ReplayBuffer:
-    buffer = ReplayBuffer(CAPACITY, sampler=sampler, seed=0)
+def _filled(sampler: Any, **options: Any) -> ReplayBuffer:
+    buffer = ReplayBuffer(CAPACITY, sampler=sampler, seed=0, **options)
     for _ in range(5):
         buffer.extend(_steps(NUM_ENVS, CAPACITY // NUM_ENVS // 5))
     return buffer

@@ -22,6 +22,7 @@ BENCHMARKS = {
     "collect": "collect",
     "buffers": "buffers",
     "ppo": "ppo",
+    "updates": "updates",
     "native": "native",
 }
 PACKAGES = ("keywork", "torch", "tensordict", "torchrl", "stable_baselines3", "gymnasium", "numpy", "pandas")

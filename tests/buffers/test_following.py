@@ -135,3 +135,14 @@ def test_what_cannot_be_shared_is_refused() -> None:
         ReplayBuffer(9).load_state_dict(shared.state_dict())
     with pytest.raises(UsageError, match=re.escape("fix: ReplayBuffer(9, ...) with the arguments")):
         ReplayBuffer(9).share_next().load_state_dict(buffer.state_dict())
+
+
+def test_the_same_bits_count_not_the_same_value() -> None:
+    after, begins = torch.tensor([0.0, torch.nan, 3.0, 4.0]), torch.tensor([9.0, -0.0, torch.nan, 3.0])
+    td = TensorDict({"x": begins.view(4, 1), "next": {"x": after.view(4, 1), "reward": torch.zeros(4, 1)}}, [4])
+    plain, shared = ReplayBuffer(9, seed=0), ReplayBuffer(9, seed=0).share_next()
+    for buffer in (plain, shared):
+        buffer.extend(td)
+    # After step 0 comes 0.0, and step 1 begins with -0.0; step 3 is the newest. A NaN is the same as itself.
+    assert shared.state_dict()["beside"]["row"].tolist() == [0, 3]
+    same(shared.sample(50), plain.sample(50))

@@ -85,3 +85,16 @@ def test_what_is_needed_is_said() -> None:
     buffer.extend(batch(torch.arange(5), torch.tensor([False, True, False, True, False])))
     with pytest.raises(UsageError, match=r"fix: SliceSampler\(2\)"):
         buffer.sample(1)
+
+
+def test_a_slice_holds_carried_states_and_beginnings_as_they_were_stored() -> None:
+    time = torch.arange(12).view(2, 6)
+    td = batch(time, time % 6 == 2, is_init=time % 3 == 0)
+    td["recurrent_state"] = time.float().unsqueeze(-1).expand(2, 6, 4) * 10
+    buffer = ReplayBuffer(100, sampler=SliceSampler(2), seed=0)
+    buffer.extend(td)
+    drawn = buffer.sample(60)
+    assert drawn.batch_size == (60, 2)
+    assert set(drawn["time"][:, 0].tolist()) == {0, 1, 3, 4, 6, 7, 9, 10}
+    assert torch.equal(drawn["recurrent_state"], drawn["time"].float().unsqueeze(-1).expand(60, 2, 4) * 10)
+    assert torch.equal(drawn["is_init"].squeeze(-1), drawn["time"] % 3 == 0)

@@ -52,6 +52,9 @@ def test_a_replay_buffer_is_a_part_that_says_itself_what_it_keeps():
     with GymEnv("CartPole-v1") as env:
         whole = ReplayBuffer(100, sampler=PrioritizedSampler())
         assert Flow(env, actor(), whole, LOSS, weigh).findings == ()
+        far = Part("far", "estimator", reads=("discount",), writes=("target",))
+        assert Flow(env, actor(), ReplayBuffer(100, n_step=3, gamma=0.99), LOSS, far).findings == ()
+        assert "far reads 'discount'" in refusal(env, actor(), ReplayBuffer(100), LOSS, far).replace(" (estimator)", "")
         narrow = ReplayBuffer(100, keys=["observation", "action", ("next", "reward")])
         message = refusal(env, actor(), narrow, LOSS)
     assert "1. Loss (loss) reads 'sample_log_prob', which ReplayBuffer (buffer) does not keep." in message

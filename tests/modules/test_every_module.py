@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -71,13 +71,19 @@ from keywork.objectives import (
     A2CLoss,
     BCLoss,
     ClipPPOLoss,
+    CQLLoss,
+    DDPGLoss,
+    DiscreteSACLoss,
     DistributionalDQNLoss,
     DQNLoss,
+    IQLLoss,
     KLPENPPOLoss,
     MonteCarlo,
     QuantileDQNLoss,
     ReinforceLoss,
+    SACLoss,
     TD0Estimator,
+    TD3Loss,
     TDLambdaEstimator,
     VTrace,
 )
@@ -290,6 +296,16 @@ RANDOM = {
     "precision": "the type of an action is its spec's",
     "meta": "the device of an action is its spec's",
 }
+DRAWN = {
+    "batch_shapes": "its losses are of the whole batch",
+    **dict.fromkeys(
+        (
+            *("deterministic", "threads", "spawn", "state_dict", "deepcopy", "functional", "select_out_keys", "nested"),
+            *("dispatch", "compile", "vmap", "precision"),
+        ),
+        "draws actions under every exploration type",
+    ),
+}
 SCORED = {"batch_shapes": "its losses are of the whole batch"}
 TIMED = {"batch_shapes": "the last dimension of its batch is time", "gradients": "nothing here has a gradient"}
 
@@ -320,6 +336,36 @@ def samples(*further: Tensor, old: bool = False, target: bool = True) -> tuple[T
     advantage = torch.linspace(-1.0, 1.0, B).unsqueeze(-1)
     counts = torch.arange(B).unsqueeze(-1) > 0
     return STATES, INDEX, *log_prob, advantage, *[torch.ones(B, 1)] * target, *further, counts
+
+
+def pushing(k: Place) -> Actor:
+    return Actor(nn.Sequential(nn.Linear(3, 2), nn.Tanh()), [k("observation")], [k("action")], spec=BOX)
+
+
+class Still(TanhNormal):
+    """Draws its median: what a loss computes of it can be repeated, bit for bit."""
+
+    def rsample_and_log_prob(
+        self, sample_shape: Sequence[int] = (), *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        action = self.deterministic_sample
+        return action, self.log_prob(action)
+
+
+def judges(k: Place) -> list[ValueOperator]:
+    """Critics for what reads "state_action_value", wherever the observation and the action are."""
+    reads = [k("observation"), k("action")]
+    return [ValueOperator(MLP(5, 1, num_cells=[4]), reads, ["state_action_value"]) for _ in range(2)]
+
+
+def choice_judge(k: Place) -> TensorDictModule:
+    return TensorDictModule(nn.Linear(3, 4), [k("observation")], ["action_value"])
+
+
+def pushed(action: Tensor = NUMBERS) -> tuple[Tensor, ...]:
+    """What the losses of actors and critics read: both observations, the action, and what is known of the step."""
+    ends = torch.arange(B).unsqueeze(-1) > 2
+    return STATES, action, STATES + 1.0, torch.ones(B, 1), ends, torch.full((B, 1), 0.5), torch.ones(B), ends | True
 
 
 def taken() -> tuple[Tensor, ...]:
@@ -504,6 +550,18 @@ CASES = {
         lambda k: BCLoss(Actor(nn.Linear(3, 2), [k("observation")], [k("action")])),
         (STATES, NUMBERS, torch.arange(B).view(B, 1) > 0),
         exempt=SCORED,
+    ),
+    "DDPGLoss": Case(lambda k: DDPGLoss(pushing(k), judges(k)[:1]), pushed(), exempt=SCORED),
+    "TD3Loss": Case(lambda k: TD3Loss(pushing(k), judges(k), policy_noise=0.0), pushed(), exempt=SCORED),
+    "SACLoss": Case(lambda k: SACLoss(normal_actor(Still, k), judges(k)), pushed(), exempt=SCORED),
+    "CQLLoss": Case(
+        lambda k: CQLLoss(normal_actor(TanhNormal, k, spec=BOX), judges(k)), pushed(), noisy=True, exempt=DRAWN
+    ),
+    "DiscreteSACLoss": Case(
+        lambda k: DiscreteSACLoss(choosing_actor(Categorical, k), choice_judge(k)), pushed(INDEX), exempt=SCORED
+    ),
+    "IQLLoss": Case(
+        lambda k: IQLLoss(normal_actor(IndependentNormal, k), judges(k), critic(k)), pushed(), exempt=SCORED
     ),
     "DQNLoss": Case(lambda k: DQNLoss(q_actor(k)), taken(), exempt=SCORED),
     "DistributionalDQNLoss": Case(lambda k: DistributionalDQNLoss(atoms(k)), taken(), exempt=SCORED),

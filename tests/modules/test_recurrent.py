@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.gradcheck import gradcheck
 
 from keywork._errors import MissingKeyError, SpecError
-from keywork.modules import EnsembleModule, GRUModule, LSTMModule
+from keywork.modules import EnsembleModule, GRUModule, LSTMModule, ValueOperator
 from keywork.nn import TensorDictModule, TensorDictSequential, set_recurrent_mode
 
 KINDS = pytest.mark.parametrize("kind", [GRUModule, LSTMModule])
@@ -543,3 +543,15 @@ def test_never_looks_at_a_value_so_that_a_gpu_is_not_waited_for(kind, options, r
     out["features"].sum().backward()
     assert out["features"].is_meta
     assert all(parameter.grad is not None for parameter in module.parameters())
+
+
+def test_compiles_after_another_module_whose_sizes_changed():
+    # From then on torch.compile keeps sizes of run() open, which the checks of the shapes have to stand.
+    torch._dynamo.reset()
+    value = torch.compile(ValueOperator(torch.nn.Linear(3, 1)).run, backend="eager", fullgraph=True)
+    value(torch.zeros(2, 3)), value(torch.zeros(5, 3))
+    for size in (2, 4):
+        module = GRUModule(3, 4, in_key="observation", out_key="features")
+        inputs = torch.randn(size, 3), torch.zeros(size, 1, 4), torch.zeros(size, 1, dtype=torch.bool)
+        compiled = torch.compile(module.run, backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(*inputs), module.run(*inputs))

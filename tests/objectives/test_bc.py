@@ -144,7 +144,6 @@ def test_gradients_are_those_of_finite_differences():
 
 def test_compiles_as_one_graph():
     loss = BCLoss(chooser(0.0, 1.0))
-    torch.compiler.reset()
     inputs = [torch.zeros(3, 1), torch.tensor([0, 0, 1]), torch.tensor([[True], [False], [True]])]
     compiled = torch.compile(loss.run, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(*inputs), loss.run(*inputs))
@@ -152,7 +151,6 @@ def test_compiles_as_one_graph():
 
 def test_a_distance_compiles_as_one_graph():
     loss = BCLoss(Actor(constant(0.5, -2.0)))
-    torch.compiler.reset()
     inputs = [torch.zeros(3, 1), torch.zeros(3, 2), torch.tensor([[True], [False], [True]])]
     compiled = torch.compile(loss.run, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(*inputs), loss.run(*inputs))

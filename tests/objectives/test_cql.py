@@ -112,16 +112,6 @@ def test_each_term_moves_only_its_own_networks():
         assert moved == {id(p) for p in network.parameters()}
 
 
-def test_it_compiles_as_one_graph():
-    loss, td = CQLLoss(actor(), critic()).double(), batch()
-    compiled = torch.compile(loss.run, fullgraph=True, backend="aot_eager")
-    torch.manual_seed(0)
-    one = compiled(*loss.read(td))
-    torch.manual_seed(0)
-    for mine, theirs in zip(one, loss.run(*loss.read(td)), strict=True):
-        torch.testing.assert_close(mine, theirs)
-
-
 def remembering() -> TensorDictSequential:
     memory = GRUModule(3, 4, in_key="observation", out_key="features")
     return TensorDictSequential(memory, ValueOperator(MLP(6, 1), ["features", "action"], ["state_action_value"]))

@@ -159,7 +159,6 @@ EVERY = pytest.mark.parametrize("make", ALL.values(), ids=ALL)
 def test_compiles_as_one_graph(make):
     estimator, td = make(), acted(chooser(), batch())
     inputs = estimator.read(td)
-    torch.compiler.reset()
     compiled = torch.compile(estimator.run, fullgraph=True, backend="eager")(*inputs)
     torch.testing.assert_close(compiled, estimator.run(*inputs))
 

@@ -115,13 +115,6 @@ def test_no_action_of_the_policy_is_asked_for():
     ]
 
 
-def test_it_compiles_as_one_graph():
-    loss, td = IQLLoss(actor(), critic(), value()).double(), batch()
-    compiled = torch.compile(loss.run, fullgraph=True, backend="aot_eager")(*loss.read(td))
-    for one, other in zip(compiled, loss.run(*loss.read(td)), strict=True):
-        torch.testing.assert_close(one, other)
-
-
 SHARED = MLP(3, 1)
 
 

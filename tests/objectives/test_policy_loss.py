@@ -221,7 +221,7 @@ class ByHand:
         return 1.0 - (self.target - self.value).var(correction=0) / self.target.var(correction=0)
 
 
-def agree(loss, td, expected):
+def assert_agreement(loss, td, expected):
     """Every number that the loss writes, and the gradient of each of its losses, are those expected."""
     out = loss(td)
     assert list(out.keys()) == list(expected)
@@ -259,7 +259,7 @@ def test_clip_ppo(policy, gaps):
         "clip_fraction": (clipped != hand.ratio).double().mean(),
     }
     assert expected["clip_fraction"] > 0.0
-    agree(loss, td, expected)
+    assert_agreement(loss, td, expected)
 
 
 @GAPS
@@ -276,7 +276,7 @@ def test_kl_penalised_ppo(policy, gaps):
         "loss_kl": 3.0 * hand.kl.mean(),
         "kl": hand.kl.mean(),
     }
-    agree(loss, td, expected)
+    assert_agreement(loss, td, expected)
 
 
 @GAPS
@@ -291,7 +291,7 @@ def test_a2c(policy, gaps):
         "entropy": hand.entropy.mean(),
         "explained_variance": hand.explained(),
     }
-    agree(loss, td, expected)
+    assert_agreement(loss, td, expected)
 
 
 @GAPS
@@ -303,7 +303,7 @@ def test_reinforce_with_and_without_a_critic(policy, gaps):
         "loss_entropy": -0.3 * hand.entropy.mean(),
         "entropy": hand.entropy.mean(),
     }
-    agree(ReinforceLoss(actor, entropy_coeff=0.3), td.exclude("value_target", "state_value"), expected)
+    assert_agreement(ReinforceLoss(actor, entropy_coeff=0.3), td.exclude("value_target", "state_value"), expected)
     baseline = {
         "loss_objective": expected["loss_objective"],
         "loss_critic": 0.5 * (hand.value - hand.target).abs().mean(),
@@ -311,7 +311,9 @@ def test_reinforce_with_and_without_a_critic(policy, gaps):
         "entropy": expected["entropy"],
         "explained_variance": hand.explained(),
     }
-    agree(ReinforceLoss(actor, critic, entropy_coeff=0.3, critic_coeff=0.5, loss_critic_type="l1"), td, baseline)
+    assert_agreement(
+        ReinforceLoss(actor, critic, entropy_coeff=0.3, critic_coeff=0.5, loss_critic_type="l1"), td, baseline
+    )
 
 
 LOSSES = {"clip": ClipPPOLoss, "penalty": KLPENPPOLoss, "a2c": A2CLoss, "reinforce": ReinforceLoss}
@@ -365,7 +367,6 @@ def test_compiles_as_one_graph(policy, kind, gaps):
     inputs = loss.read(td)
     if policy is POLICIES["gru"]:
         pytest.skip("a loop over time: what compiles of it is tested with the recurrent modules")
-    torch.compiler.reset()
     compiled = torch.compile(loss.run, fullgraph=True, backend="eager")(*inputs)
     torch.testing.assert_close(compiled, loss.run(*inputs))
 

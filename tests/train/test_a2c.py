@@ -10,8 +10,6 @@ from keywork._errors import UsageError
 from keywork.envs import GymEnv
 from keywork.train import A2C, A2CConfig, Trainer
 
-SMALL = A2CConfig(num_steps=20, num_cells=(8,), log_every=1)
-
 
 @pytest.fixture
 def env():
@@ -112,16 +110,6 @@ class TestUpdate:
         deviation = torch.tensor(returns).std(correction=0)
         a2c.update(batch, progress=0.0)
         torch.testing.assert_close(batch["next", "reward"], torch.full((2, 50, 1), 1.0) / deviation)
-
-    @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler about torch
-    def test_compiled_it_is_the_same(self, env):
-        torch.manual_seed(0)
-        plain = A2C(env, SMALL)
-        compiled = A2C(env, SMALL, actor=deepcopy(plain.policy), critic=deepcopy(plain.critic), compile=True)
-        batch = plain.collector.collect()
-        plain.update(batch.clone(), progress=0.0)
-        compiled.update(batch.clone(), progress=0.0)
-        torch.testing.assert_close(parameters(compiled), parameters(plain), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

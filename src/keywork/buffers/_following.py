@@ -84,7 +84,7 @@ class Following:
         self._place[rows] = places
         index = torch.tensor(places, dtype=torch.int64, device=self._beside.rows.device)
         for kept, value in zip(self._beside.entries, after, strict=True):
-            kept[index] = value
+            kept[index] = value.to(kept.device)
 
     def after(self, rows: Tensor, lead: tuple[int, ...]) -> list[Tensor]:
         """x' ``[*lead, *shape]`` of the rows of a flat index on this device."""

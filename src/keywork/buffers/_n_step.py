@@ -105,8 +105,8 @@ class NStep:
         """The last of the steps that count for each row ``[B]``, and ``("next", "reward")`` and ``"discount"``."""
         if rows.ndim != 1:
             raise UsageError(
-                f"ReplayBuffer cannot make n-step samples of rows {[*rows.shape]}: its sampler draws slices, which hold "
-                "each step as it was stored. Leave out n_step and gamma, or type sampler=RandomSampler()."
+                f"ReplayBuffer cannot make n-step samples of rows {[*rows.shape]}: its sampler draws slices, which "
+                "hold each step as it was stored. Leave out n_step and gamma, or type sampler=RandomSampler()."
             )
         at = (rows.numpy()[:, None] + self._ahead) % self._last.size
         ends = self._last.take(at)

@@ -131,19 +131,19 @@ class PrioritizedSampler(Sampler):
         """
         index = index.detach().to("cpu").reshape(-1)
         priority = priority.detach().to("cpu", torch.float64).reshape(-1)
-        self._check(index, priority)
-        self._largest = max(self._largest, float(priority.max())) if priority.numel() else self._largest
+        self._largest = max(self._largest, self._check(index, priority))
         weight = (priority + self.eps).pow_(self.alpha)
         self._tree.set(index, weight if self._valid is None else weight.mul_(self.valid(index)))
 
-    def _check(self, index: Tensor, priority: Tensor) -> None:
+    def _check(self, index: Tensor, priority: Tensor) -> float:
+        """The largest of these priorities."""
         if index.dtype != torch.int64 or index.shape != priority.shape:
             raise UsageError(
                 f"update_priority got {priority.numel()} priorities for {index.numel()} rows of {index.dtype}: type "
                 'update_priority(batch["index"], error.abs()), one number for each row of the batch.'
             )
         if not index.numel():
-            return
+            return 0.0
         (low, high), rows = _range(index), self.ring.rows
         if low < 0 or high >= rows:
             raise UsageError(
@@ -163,6 +163,7 @@ class PrioritizedSampler(Sampler):
                 got=repr(value),
                 fix="error.abs()" if value < 0 else "find out why the loss is not finite before it is learnt from",
             )
+        return float(high)
 
     def state_dict(self) -> dict[str, Any]:
         """The weights of all rows, the largest priority so far, β, and the steps given."""

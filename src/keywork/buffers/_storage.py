@@ -166,7 +166,7 @@ class Storage:
             table.write([values[number] for number in numbers], lead, pieces)
         if self._following is not None and beside is not None:
             self._following.table.write([values[root] for root, _ in self.shared], lead, pieces)
-            rows = beside["row"]
+            rows = beside["row"].to("cpu")
             found = TensorDict({NEXT: beside[NEXT]}, [rows.numel()])
             self._following.keep(rows.numpy(), [found[self.keys[late]] for _, late in self.shared])
 

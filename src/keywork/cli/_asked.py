@@ -14,7 +14,7 @@ from keywork.train import RECIPES, RunSettings, preset_of
 Preset: TypeAlias = Annotated[
     bool,
     tyro.conf.arg(
-        help="Begin with the settings that are known to work there, from published ones; what else is given here counts."
+        help="Begin with settings that are known to work there, mostly published ones; what else is given here counts."
     ),
 ]
 

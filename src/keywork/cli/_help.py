@@ -4,11 +4,15 @@ from __future__ import annotations
 
 ALGORITHMS = {
     "a2c": "advantage actor-critic, for any actions",
+    "ddpg": "deep deterministic policy gradient, for bounded numbers",
     "dqn": "deep Q-learning, for discrete actions",
     "ppo": "proximal policy optimisation, for any actions",
     "qrdqn": "deep Q-learning of quantiles, for discrete actions",
     "rainbow": "deep Q-learning with all that improves it, likewise",
     "reinforce": "policy gradient of whole returns, for any actions",
+    "sac": "soft actor-critic, for bounded numbers",
+    "sacd": "soft actor-critic for discrete actions",
+    "td3": "twin delayed policy gradient, for bounded numbers",
 }
 
 HELP = """\

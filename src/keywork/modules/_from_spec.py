@@ -78,9 +78,8 @@ def policy_parts(
     actions = leaves_of(owner, "action_spec", action_spec, ACTION)
     makers = _by_action(owner, "distribution", distribution, actions)
     masks = {key: as_key(mask) for key, mask in _by_action(owner, "action_mask_key", action_mask_key, actions).items()}
-    heads = {
-        key: head_of(owner, spec, makers.get(key), key in masks, config.learned_scale) for key, spec in actions.items()
-    }
+    scale = None if config.learned_scale else config.scale_mapping
+    heads = {key: head_of(owner, spec, makers.get(key), key in masks, scale) for key, spec in actions.items()}
     for key, mask in masks.items():
         _require_mask(owner, seen, mask, heads[key].choices or 0)
     shown = {key: spec for key, spec in seen.items() if key not in masks.values()}

@@ -29,6 +29,7 @@ from keywork.modules._refusal import refusal
 from keywork.specs import Bounded, Categorical, MultiBinary, MultiDiscrete, OneHot, Spec, Unbounded
 
 Maker = Callable[..., Distribution]
+ScaleMapping = str | Callable[[Tensor], Tensor]
 MASK = "mask"
 _PARAM, _SCORES = "param", "scores"
 
@@ -68,7 +69,7 @@ class Shaped(nn.Module):
         return tuple(typed) if len(typed) > 1 else typed[0]
 
 
-def head_of(owner: str, spec: Spec, maker: Maker | None, masked: bool, learned_scale: bool) -> Head:
+def head_of(owner: str, spec: Spec, maker: Maker | None, masked: bool, scale: ScaleMapping | None) -> Head:
     """The end of a policy for one action.
 
     Args:
@@ -76,13 +77,13 @@ def head_of(owner: str, spec: Spec, maker: Maker | None, masked: bool, learned_s
         spec: what the action is.
         maker: the distribution that was asked for, or None.
         masked: whether a mask says which choices are allowed.
-        learned_scale: see ``NetworkConfig``.
+        scale: what the network's outputs for a scale become; None learns one that is the same in every state.
 
     Raises:
         SpecError: there is no distribution for such actions, or the one that was asked for is of another kind.
     """
     if isinstance(spec, Bounded | Unbounded) and spec.dtype.is_floating_point and not masked:
-        return _numbers(owner, spec, maker or _default_for(owner, spec), learned_scale)
+        return _numbers(owner, spec, maker or _default_for(owner, spec), scale)
     count = spec.shape.numel()
     if isinstance(spec, OneHot):
         usual: Maker = MaskedOneHotCategorical if masked else OneHotCategorical
@@ -124,7 +125,7 @@ def _choices(
     return Head(made, (argument,), sum(counts), (), keywords, sum(counts))
 
 
-def _numbers(owner: str, spec: Bounded | Unbounded, maker: Maker, learned_scale: bool) -> Head:
+def _numbers(owner: str, spec: Bounded | Unbounded, maker: Maker, scale: ScaleMapping | None) -> Head:
     dims, count = len(spec.shape), spec.shape.numel()
     names = set(inspect.signature(maker).parameters)
     if isinstance(spec, Bounded) and {"low", "high"} <= names:
@@ -135,9 +136,9 @@ def _numbers(owner: str, spec: Bounded | Unbounded, maker: Maker, learned_scale:
     shaped = () if plain else (Shaped(spec.shape, spec.dtype),)
     if _PARAM in names:
         return Head(maker, (_PARAM,), count, shaped, keywords)
-    if learned_scale:
+    if scale is None:
         return Head(maker, (LOC, SCALE), count, (AddStateIndependentNormalScale((count,)), *shaped), keywords)
-    return Head(maker, (LOC, SCALE), 2 * count, (NormalParamExtractor(), *shaped), keywords)
+    return Head(maker, (LOC, SCALE), 2 * count, (NormalParamExtractor(scale), *shaped), keywords)
 
 
 def _event_of(names: set[str], shape: torch.Size) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class NetworkConfig:
         image_network: as :class:`Features` takes it.
         learned_scale: where a distribution has a scale: True learns one that is the same in every state (PPO's way),
             False one that the network computes (SAC's).
+        scale_mapping: what the network's outputs for such a scale become, as
+            :class:`~keywork.distributions.NormalParamExtractor` takes it.
         observation_norm: what standardises the observations first. All networks of one config have it in common.
         layer_class: the layers of the MLP, as :class:`~keywork.nets.MLPConfig` takes it, such as
             :class:`~keywork.modules.NoisyLinear`; others than ``nn.Linear`` initialise themselves, ``init="torch"``.
@@ -44,6 +46,7 @@ class NetworkConfig:
     norm_class: Callable[[int], nn.Module] | None = None
     image_network: ImageNetwork | None = None
     learned_scale: bool = False
+    scale_mapping: str | Callable[[torch.Tensor], torch.Tensor] = "biased_softplus_1.0"
     observation_norm: RunningNorm | None = None
     layer_class: Callable[..., nn.Module] = nn.Linear
 

@@ -66,7 +66,7 @@ class Moments(nn.Module):
         before = self.count[(..., *[None] * mean.ndim)]  # of the members of an ensemble: one each
         total = before + added
         delta = mean - self.mean
-        # In place, as a module under other keys shares these buffers.
+        # In place: what holds these very tensors, as a captured graph does, sees the new numbers.
         self.var.mul_(before).add_(var * added + delta.square() * before * added / total).div_(total)
         self.mean.add_(delta * added / total)
         self.count.add_(added)

@@ -114,8 +114,9 @@ class RecurrentModule(TensorDictModuleBase):
         if (
             width != self._input_size
             or is_init.dtype is not torch.bool
-            or is_init.shape not in ((*batch, 1), (*batch,))
-            or [state.shape for state in states] != shapes
+            # "!=" of each: with sizes that torch.compile keeps open, "not in" and lists of shapes compare wrongly.
+            or (is_init.shape != (*batch, 1) and is_init.shape != (*batch,))
+            or any(state.shape != shape for state, shape in zip(states, shapes, strict=True))
         ):
             raise self._misfit(value, states, is_init)
         if recurrent_mode():

@@ -47,7 +47,7 @@ def _unjudged_findings(actor: Any, critics: Sequence[Any]) -> list[Finding]:
         if not missing:
             continue
         strange = [key for key in critic.in_keys if key not in actor.in_keys]
-        near = nearest(missing[0], strange, cutoff=0.6)
+        near = strange[0] if len(strange) == 1 else nearest(missing[0], strange, cutoff=0.6)
         problem = (
             f"its critic ({critic.label}) does not read {listed(missing)}, which its actor ({actor.label}) decides on."
         )

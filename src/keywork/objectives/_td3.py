@@ -88,7 +88,7 @@ class TD3Loss(ActorCriticLoss):
     def value_ahead(self, held: Held) -> Tensor:
         """minⱼ q'ⱼ(sₜ₊₁, a')."""
         actions = self._target_choosing.ahead(held)
-        for key in self._actions:
+        for key in self._actions if self.policy_noise else ():
             low, high = self.bounds.of(key)
             actions[next_key(key)] = self._smoothed(actions[next_key(key)], low, high)
         return self._target_critics.values_ahead({**held, **actions}).amin(-2)

@@ -2,6 +2,8 @@
 
 from keywork.train._a2c import A2C, A2CConfig
 from keywork.train._algorithm import Algorithm, Metrics
+from keywork.train._ddpg import DDPG, DDPGConfig
+from keywork.train._discrete_sac import DiscreteSAC, DiscreteSACConfig
 from keywork.train._dqn import DQN, DQNConfig, RainbowConfig
 from keywork.train._evaluate import Evaluation, evaluate, return_goal
 from keywork.train._experiment import Audience, evaluate_policy, flow_of, load_policy, run_experiment
@@ -14,21 +16,29 @@ from keywork.train._qr_dqn import QRDQN, QRDQNConfig
 from keywork.train._recipes import RECIPES, Recipe
 from keywork.train._reinforce import Reinforce, ReinforceConfig
 from keywork.train._run import Run
+from keywork.train._sac import SAC, SACConfig
 from keywork.train._seeds import child_seed
 from keywork.train._settings import RunSettings
+from keywork.train._td3 import TD3, TD3Config
 from keywork.train._trainer import Observer, Outcome, Trainer
 
 __all__ = [
     "A2C",
+    "DDPG",
     "DQN",
     "PPO",
     "PRESETS",
     "QRDQN",
     "RECIPES",
+    "SAC",
+    "TD3",
     "A2CConfig",
     "Algorithm",
     "Audience",
+    "DDPGConfig",
     "DQNConfig",
+    "DiscreteSAC",
+    "DiscreteSACConfig",
     "Evaluation",
     "FlatAdam",
     "FlatParameters",
@@ -44,6 +54,8 @@ __all__ = [
     "ReinforceConfig",
     "Run",
     "RunSettings",
+    "SACConfig",
+    "TD3Config",
     "Trainer",
     "child_seed",
     "evaluate",

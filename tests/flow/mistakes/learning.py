@@ -16,13 +16,26 @@ from keywork.modules import (
     Actor,
     ActorValueOperator,
     DistributionalQValueActor,
+    GRUModule,
     ProbabilisticActor,
     QValueActor,
     ValueOperator,
 )
 from keywork.nets import MLP
 from keywork.nn import TensorDictModule, TensorDictSequential
-from keywork.objectives import GAE, BCLoss, ClipPPOLoss, DistributionalDQNLoss, DQNLoss, KLPENPPOLoss
+from keywork.objectives import (
+    GAE,
+    BCLoss,
+    ClipPPOLoss,
+    CQLLoss,
+    DDPGLoss,
+    DiscreteSACLoss,
+    DistributionalDQNLoss,
+    DQNLoss,
+    KLPENPPOLoss,
+    SACLoss,
+    TD3Loss,
+)
 from keywork.train import PPO
 
 
@@ -287,3 +300,63 @@ def uneven_atoms(env):
 def target_of_a_network_without_sizes(env):
     """A target network is to be copied from a lazy network that has never been called [feed-forward, discrete]"""
     return DQNLoss(QValueActor(nn.LazyLinear(2), spec=specs.Categorical(2)))
+
+
+def _pushing(write="action", n_in=4):
+    return Actor(nn.Sequential(nn.Linear(n_in, 1), nn.Tanh()), ["observation"], [write])
+
+
+def _drawing():
+    net = nn.Sequential(nn.Linear(4, 2), NormalParamExtractor())
+    module = TensorDictModule(net, ["observation"], ["loc", "scale"])
+    return ProbabilisticActor(module, ["loc", "scale"], distribution_class=TanhNormal)
+
+
+def _judge(*reads):
+    return ValueOperator(MLP(5, 1), list(reads or ["observation", "action"]), ["state_action_value"])
+
+
+def critic_of_another_action(env):
+    """The actor writes 'move', and DDPG's critic reads 'action' [feed-forward, continuous]"""
+    return DDPGLoss(_pushing("move"), _judge())
+
+
+def critic_of_no_action(env):
+    """SAC's critic reads the observation alone [feed-forward, continuous]"""
+    return SACLoss(_drawing(), _judge("observation"))
+
+
+def trunk_of_actor_and_critic_off_policy(env):
+    """DDPG's actor and critic share a trunk [shared trunk, continuous]"""
+    trunk = TensorDictModule(nn.Linear(4, 8), ["observation"], ["hidden"])
+    actor = Actor(nn.Sequential(nn.Linear(8, 1), nn.Tanh()), ["hidden"])
+    critic = ValueOperator(MLP(9, 1), ["hidden", "action"])
+    return DDPGLoss(TensorDictSequential(trunk, actor), TensorDictSequential(trunk, critic))
+
+
+def choices_in_sac(env):
+    """SAC is given a policy of choices [feed-forward, discrete]"""
+    return SACLoss(_actor(), _judge())
+
+
+def numbers_in_discrete_sac(env):
+    """SAC for choices is given a policy of numbers [feed-forward, continuous]"""
+    return DiscreteSACLoss(_drawing(), TensorDictModule(nn.Linear(4, 2), ["observation"], ["action_value"]))
+
+
+def no_bounds_of_the_noise(env):
+    """TD3 is not told within what bounds actions are [feed-forward, continuous]"""
+    return TD3Loss(_pushing(), _judge())
+
+
+def no_critics(env):
+    """SAC is given an empty list of critics [feed-forward, continuous]"""
+    return SACLoss(_drawing(), [])
+
+
+def critics_that_remember_in_cql(env):
+    """CQL asks its critics for many actions of each step, and they have a memory [recurrent, continuous]"""
+    memory = GRUModule(4, 8, in_key="observation", out_key="features")
+    critic = ValueOperator(MLP(9, 1), ["features", "action"], ["state_action_value"])
+    bounds = specs.Bounded(-1.0, 1.0, (1,))
+    return CQLLoss(_drawing(), [TensorDictSequential(memory, critic)], action_spec=bounds)

@@ -1,0 +1,129 @@
+"""What algorithms of an actor and critics of its actions have in common: settings, networks, and how they explore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from keywork._keys import ACTION_VALUE
+from keywork.distributions import TanhDelta
+from keywork.envs import Env
+from keywork.modules import AdditiveGaussianModule, NetworkConfig, ProbabilisticActor, QValueActor, ValueOperator
+from keywork.nn import TensorDictModuleBase
+from keywork.specs import Bounded, Composite
+from keywork.train._memory import acting
+from keywork.train._off_policy import OffPolicySettings, require_off_policy
+from keywork.train._parts import require_settings
+from keywork.train._q_policies import mask_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LEAST_LOG_STD, _MOST_LOG_STD = -20.0, 2.0
+
+
+@dataclass(frozen=True)
+class ActorCriticSettings(OffPolicySettings):
+    """Settings that algorithms of an actor and critics of its actions have in common: stable-baselines3's defaults."""
+
+    batch_size: int = 256
+    """Steps in one gradient step; if recurrent, as many slices as it holds."""
+    train_freq: int = 1
+    """Steps of each environment between two updates."""
+    gradient_steps: int = 0
+    """Gradient steps in one update; 0 for as many as steps were taken."""
+    learning_rate: float = 3e-4
+    """Adam's step size, for actor and critics alike."""
+    tau: float = 0.005
+    """How far the target networks move with each step."""
+    num_cells: tuple[int, ...] = (256, 256)
+    """Widths of the hidden layers, of actor and critics alike."""
+
+
+def require_actor_critic(config: ActorCriticSettings) -> None:
+    """Refuse settings that cannot be.
+
+    Raises:
+        UsageError: one cannot.
+    """
+    require_off_policy(config)
+    require_settings(config, above_zero=("tau",), fractions=("tau",))
+
+
+def scale_of(log_scale: Tensor) -> Tensor:
+    """exp(clip(log σ, -20, 2)): the spread of SAC's policies, as stable-baselines3 bounds it."""
+    return log_scale.clamp(_LEAST_LOG_STD, _MOST_LOG_STD).exp()
+
+
+def drawing_actor(env: Env, settings: ActorCriticSettings) -> ProbabilisticActor:
+    """A policy that draws: numbers from a tanh-normal within their bounds, choices as ``"action_mask"`` allows them.
+
+    Raises:
+        SpecError: there is no distribution for such actions.
+    """
+    config = _network(settings)
+    return ProbabilisticActor.from_spec(
+        env.observation_spec, _actions(env), action_mask_key=mask_of(env), return_log_prob=False, config=config
+    )
+
+
+def pointing_actor(env: Env, settings: ActorCriticSettings) -> ProbabilisticActor:
+    """A policy without noise, which a tanh keeps within the bounds of the action.
+
+    Raises:
+        SpecError: the action is not bounded.
+    """
+    return ProbabilisticActor.from_spec(
+        env.observation_spec, _actions(env), distribution=TanhDelta, return_log_prob=False, config=_network(settings)
+    )
+
+
+def action_critic(env: Env, settings: ActorCriticSettings) -> ValueOperator:
+    """A critic of an action in a state."""
+    return ValueOperator.from_spec(env.observation_spec, _actions(env), config=_network(settings))
+
+
+def choice_critic(env: Env, settings: ActorCriticSettings) -> TensorDictModuleBase:
+    """A critic that values each choice."""
+    spec, mask = Composite(dict(env.observation_spec.items())), mask_of(env)
+    seen = Composite({key: each for key, each in spec.items() if key != mask})
+    actor = QValueActor.from_spec(seen, _actions(env), config=_network(settings))
+    return actor.select_subsequence(out_keys=[ACTION_VALUE])
+
+
+def noise_of(env: Env, noise: float) -> AdditiveGaussianModule:
+    """Gaussian noise of this spread, in actions from -1 to 1, on what an actor does; the action stays in its bounds.
+
+    >>> from keywork.envs import GymEnv
+    >>> with GymEnv("Pendulum-v1") as env:  # whose actions are from -2 to 2
+    ...     noise_of(env, 0.1).sigma
+    tensor(0.2000)
+    """
+    spec = env.action_spec
+    half = float((spec.high - spec.low).mean()) / 2 if isinstance(spec, Bounded) else 1.0
+    return AdditiveGaussianModule(spec, sigma_init=noise * half, sigma_end=noise * half, action_key=env.action_key)
+
+
+def collecting(owner: str, actor: TensorDictModuleBase, critic: nn.Module) -> TensorDictModuleBase:
+    """What acts while data is collected: the actor, and beside it the memory of its critic, if that has one.
+
+    Raises:
+        ContractError: two memories have one key.
+    """
+    return acting(owner, actor, critic) if isinstance(critic, TensorDictModuleBase) else actor
+
+
+def compiled(function: F, *, compile: bool) -> F:
+    """A function of tensors, compiled if that is asked for; it is compiled for each shape that comes."""
+    return cast(F, torch.compile(function, dynamic=False)) if compile else function
+
+
+def _actions(env: Env) -> Composite:
+    return Composite({env.action_key: env.action_spec})
+
+
+def _network(settings: ActorCriticSettings) -> NetworkConfig:
+    return NetworkConfig(num_cells=settings.num_cells, activation_class=nn.ReLU, init="torch", scale_mapping=scale_of)

@@ -1,0 +1,133 @@
+"""SAC: an assembly of parts, to be copied and changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+
+from keywork.collectors import Collector
+from keywork.envs import Env
+from keywork.flow import Flow
+from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
+from keywork.objectives import SACLoss, SoftUpdate
+from keywork.train._actor_critic import (
+    ActorCriticSettings,
+    action_critic,
+    collecting,
+    compiled,
+    drawing_actor,
+    require_actor_critic,
+)
+from keywork.train._algorithm import Metrics
+from keywork.train._flat import FlatAdam
+from keywork.train._memory import remembers
+from keywork.train._off_policy import Replay
+from keywork.train._parts import device_of_parts, optimiser_part, require_settings
+from keywork.train._told import Told
+
+
+@dataclass(frozen=True)
+class SACConfig(ActorCriticSettings):
+    """SAC's settings. The defaults are stable-baselines3's."""
+
+    alpha_init: float = 1.0
+    """The temperature, the weight of the policy's entropy, at the beginning."""
+    fixed_alpha: bool = False
+    """Keep it so; otherwise it follows a target entropy of minus the action's dimensions."""
+
+
+class SAC:
+    """Soft actor-critic (arXiv 1812.05905): a policy that draws, two critics, and a learned temperature.
+
+    A recurrent policy learns from slices of steps that follow one another.
+
+    Args:
+        env: where to learn; its actions are bounded numbers.
+        config: the settings.
+        actor: a policy that draws with a gradient, and writes no log-probability; one that fits if left out.
+        critic: as :class:`~keywork.objectives.SACLoss` takes it; two that fit if left out.
+        seed: of what is drawn from the buffer.
+        check: refuse parts that do not fit together; without it, the log says what is passed over.
+        device: where the networks are put; left out, they stay where they are.
+        compile: compile the terms of the loss.
+
+    Raises:
+        ContractError: the parts do not fit together.
+        SpecError: there is no policy of numbers for such actions.
+        UsageError: a setting cannot be.
+
+    >>> from keywork.envs import GymEnv
+    >>> with GymEnv("Pendulum-v1", seed=0) as env:
+    ...     sac = SAC(env, SACConfig(learning_starts=16, batch_size=8, num_cells=(8,), log_every=20))
+    ...     rows = [sac.update(sac.collector.collect(), progress=0.0) for _ in range(20)]
+    >>> sorted(rows[-1])[:3]
+    ['loss/actor', 'loss/alpha', 'loss/q']
+    """
+
+    name = "sac"
+
+    def __init__(
+        self,
+        env: Env,
+        config: SACConfig = SACConfig(),
+        *,
+        actor: ProbabilisticTensorDictSequential | None = None,
+        critic: Any = None,
+        seed: int = 0,
+        check: bool = True,
+        device: torch.device | str | None = None,
+        compile: bool = False,
+    ) -> None:
+        require_actor_critic(config)
+        require_settings(config, above_zero=("alpha_init",))
+        self.config = config
+        actor = drawing_actor(env, config) if actor is None else actor
+        self.policy: TensorDictModuleBase = actor
+        self.loss = SACLoss(
+            actor,
+            action_critic(env, config) if critic is None else critic,
+            gamma=config.gamma,
+            alpha_init=config.alpha_init,
+            fixed_alpha=config.fixed_alpha,
+        )
+        where = device_of_parts(self.loss, device=device)
+        exploring = collecting(type(self).__name__, actor, self.loss.qvalue_network)
+        self.collector = Collector(
+            env,
+            exploring,
+            frames_per_batch=config.train_freq * env.num_envs,
+            init_random_frames=config.learning_starts,
+            check=check,
+        )
+        recurrent = remembers(self.loss)
+        self.replay = Replay(config, env, self.loss, recurrent=recurrent, device=where, seed=seed)
+        optimiser = optimiser_part("FlatAdam", self.loss, f"learning rate {config.learning_rate:g}")
+        self.flow = Flow(env, exploring, self.replay.buffer, self.loss, optimiser, check=check)
+        rate, tempered = config.learning_rate, [] if config.fixed_alpha else [self.loss.temperature]
+        self.critic_optimizer = FlatAdam(self.loss.qvalue_network, lr=rate)
+        self.actor_optimizer = FlatAdam([actor, *tempered], lr=rate)
+        self._targets = SoftUpdate(self.loss, config.tau)
+        self._qvalue_terms = compiled(self.loss.qvalue_terms, compile=compile)
+        self._actor_terms = compiled(self.loss.actor_terms, compile=compile)
+        self._told = Told(_LOGGED, config.log_every, self.critic_optimizer, self.actor_optimizer)
+
+    def update(self, batch: TensorDict, progress: float) -> Metrics:
+        """Store a batch, and take gradient steps on others; see :meth:`Algorithm.update`."""
+        for sample in self.replay.batches(batch, progress):
+            inputs = self.loss.read(sample)
+            judged = self._qvalue_terms(*inputs)
+            self.critic_optimizer.step(judged.loss)
+            self.replay.weigh(sample, judged.td_error)
+            acted = self._actor_terms(*inputs)
+            loss_alpha = torch.zeros_like(acted.loss) if acted.loss_alpha is None else acted.loss_alpha
+            self.actor_optimizer.step(acted.loss + loss_alpha)
+            self._targets.step()
+            row = [judged.loss, acted.loss, loss_alpha, judged.q_mean, judged.target_mean, acted.alpha, acted.entropy]
+            self._told.add([number.detach() for number in row])
+        return self._told.at(self.collector.frames)
+
+
+_LOGGED = ["loss/q", "loss/actor", "loss/alpha", "sac/q", "sac/target", "sac/alpha", "sac/entropy"]

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from keywork._errors import UsageError
+from keywork.collectors import Collector
+from keywork.envs import GymEnv
+from keywork.modules import QValueActor
+from keywork.objectives import DQNLoss
+from keywork.specs import Categorical
+from keywork.train._off_policy import OffPolicySettings, Replay, require_off_policy
+
+SMALL = OffPolicySettings(buffer_size=500, learning_starts=20, batch_size=16, gradient_steps=2)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def env():
+    with GymEnv("CartPole-v1", num_envs=2, seed=0) as made:
+        yield made
+
+
+def replay_of(env, config, recurrent=False):
+    loss = DQNLoss(QValueActor(nn.Linear(4, 2), spec=Categorical(2)))
+    return Replay(config, env, loss, recurrent=recurrent, device=CPU, seed=0), Collector(env, None, frames_per_batch=10)
+
+
+def test_nothing_is_learnt_before_the_random_steps_are_over(env):
+    replay, collector = replay_of(env, SMALL)
+    assert not list(replay.batches(collector.collect(), 0.0))  # 10 steps
+    drawn = list(replay.batches(collector.collect(), 0.0))  # 20
+    assert [batch.batch_size for batch in drawn] == [torch.Size([16])] * 2
+
+
+def test_as_many_gradient_steps_as_steps(env):
+    replay, collector = replay_of(env, replace(SMALL, gradient_steps=0, learning_starts=0))
+    assert len(list(replay.batches(collector.collect(), 0.0))) == 10
+
+
+def test_it_keeps_what_the_loss_reads_and_no_more(env):
+    replay, collector = replay_of(env, replace(SMALL, learning_starts=0))
+    (batch, _) = replay.batches(collector.collect(), 0.0)
+    kept = {"observation", "action", *[("next", key) for key in ("observation", "reward", "done", "terminated")]}
+    assert set(batch.keys(include_nested=True, leaves_only=True)) == kept
+
+
+def test_n_steps_come_with_their_discount(env):
+    replay, collector = replay_of(env, replace(SMALL, learning_starts=0, n_step=3, gamma=0.5))
+    (batch, _) = replay.batches(collector.collect(), 0.0)
+    assert set(batch["discount"].flatten().tolist()) == {0.5, 0.25, 0.125}
+    # Rewards of one: 1, 1 + 0.5 and 1 + 0.5 + 0.25 go with these.
+    torch.testing.assert_close(batch["next", "reward"], 2.0 - 2.0 * batch["discount"])
+
+
+def test_errors_become_priorities_and_the_weights_grow_true(env):
+    replay, collector = replay_of(env, replace(SMALL, learning_starts=0, prioritised=True, priority_beta=0.4))
+    (batch, _) = replay.batches(collector.collect(), 0.5)
+    assert replay.buffer.sampler.beta == pytest.approx(0.7)  # 0.4 + 0.6 * 0.5
+    replay.weigh(batch, torch.where(batch["index"] == 3, 1e6, 0.0))
+    later = next(iter(replay.batches(collector.collect(), 1.0)))
+    assert replay.buffer.sampler.beta == 1.0
+    # What is new gets the largest priority that there has been.
+    assert set(later["index"].tolist()) <= {3, *range(10, 20)}
+
+
+def test_without_priorities_errors_are_let_go(env):
+    replay, collector = replay_of(env, replace(SMALL, learning_starts=0))
+    (batch, _) = replay.batches(collector.collect(), 0.0)
+    replay.weigh(batch, torch.ones(16))
+    assert "index" not in batch
+
+
+def test_slices_hold_as_many_steps_as_a_batch(env):
+    replay, collector = replay_of(env, replace(SMALL, learning_starts=0, slice_len=4), recurrent=True)
+    (batch, _) = replay.batches(collector.collect(), 0.0)
+    assert batch.batch_size == torch.Size([4, 4])
+
+
+def test_the_same_seed_draws_the_same(env):
+    one, other = (replay_of(env, replace(SMALL, learning_starts=0))[0] for _ in range(2))
+    batch = Collector(env, None, frames_per_batch=10).collect()
+    for ours, theirs in zip(one.batches(batch, 0.0), other.batches(batch, 0.0), strict=True):
+        assert torch.equal(ours["observation"], theirs["observation"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prioritised": True}, "which go without --prioritised: leave it out"),
+        ({"n_step": 3}, "which go without --n-step 3: leave it out"),
+        ({"slice_len": 32}, "batch_size is 16, and a recurrent network learns from slices of slice_len=32 steps"),
+    ],
+)
+def test_what_slices_cannot_be_is_refused(env, change, message):
+    with pytest.raises(UsageError, match=message):
+        replay_of(env, replace(SMALL, **change), recurrent=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0: it has to be above 0, such as --batch-size 32."),
+        ({"learning_starts": -1}, "learning_starts is -1: it has to be 0 or above"),
+        ({"gamma": 1.5}, r"gamma is 1.5: it has to be in \[0, 1\]"),
+        ({"batch_size": 512}, "batch_size is 512, and the buffer keeps 500 steps: type --buffer-size 5120 or more."),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(change, message):
+    with pytest.raises(UsageError, match=message):
+        require_off_policy(replace(SMALL, **change))
