@@ -33,7 +33,7 @@ def rollout(generator: torch.Generator, first: torch.Tensor, time: int, resets: 
     return td
 
 
-def same(ours: TensorDict, theirs: TensorDict) -> None:
+def assert_same(ours: TensorDict, theirs: TensorDict) -> None:
     assert set(ours.keys(True, True)) == set(theirs.keys(True, True))
     for key in theirs.keys(True, True):
         mine, other = ours[key].contiguous(), theirs[key].contiguous()
@@ -71,14 +71,14 @@ def test_samples_are_the_same_to_the_last_bit(
             buffer.extend(batch if num_envs else batch[0])
     if not len(plain):
         return
-    same(shared.sample(len(plain)), plain.sample(len(plain)))
+    assert_same(shared.sample(len(plain)), plain.sample(len(plain)))
     resumed = ReplayBuffer(slots * streams, sampler=make(), seed=2).share_next()
     resumed.load_state_dict(shared.state_dict())
     more = rollout(generator, first, 3, resets)
     for buffer in (plain, resumed):
         buffer.extend(more if num_envs else more[0])
-    same(resumed.sample(len(plain)), plain.sample(len(plain)))
-    same(resumed.sample(len(plain)), plain.sample(len(plain)))
+    assert_same(resumed.sample(len(plain)), plain.sample(len(plain)))
+    assert_same(resumed.sample(len(plain)), plain.sample(len(plain)))
 
 
 def test_slices_hold_what_follows_each_step() -> None:
@@ -88,7 +88,7 @@ def test_slices_hold_what_follows_each_step() -> None:
     batch = rollout(generator, torch.zeros(2, 2), 50, 0.1)
     for buffer in (plain, shared):
         buffer.extend(batch)
-    same(shared.sample(99), plain.sample(99))
+    assert_same(shared.sample(99), plain.sample(99))
 
 
 def test_images_take_half_the_memory_and_only_ends_are_kept_beside() -> None:
@@ -106,7 +106,7 @@ def test_images_take_half_the_memory_and_only_ends_are_kept_beside() -> None:
     assert plain.nbytes == 1000 * 8200
     assert shared.nbytes == 1000 * (4096 + 8 + 4) + 64 * 4096
     assert shared.state_dict()["beside"]["row"].tolist() == [49, 120, 199]
-    same(shared.sample(500), plain.sample(500))
+    assert_same(shared.sample(500), plain.sample(500))
 
 
 def test_what_is_kept_beside_grows_when_nothing_follows_from_the_next_step() -> None:
@@ -116,7 +116,7 @@ def test_what_is_kept_beside_grows_when_nothing_follows_from_the_next_step() -> 
     for buffer in (plain, shared):
         for part in td.split(70, 1):
             buffer.extend(part)
-    same(shared.sample(500), plain.sample(500))
+    assert_same(shared.sample(500), plain.sample(500))
     assert shared.nbytes == 300 * (8 + 8 + 4) + 300 * 8  # as many rows beside as there are rows, and never more
 
 
@@ -145,4 +145,4 @@ def test_the_same_bits_count_not_the_same_value() -> None:
         buffer.extend(td)
     # After step 0 comes 0.0, and step 1 begins with -0.0; step 3 is the newest. A NaN is the same as itself.
     assert shared.state_dict()["beside"]["row"].tolist() == [0, 3]
-    same(shared.sample(50), plain.sample(50))
+    assert_same(shared.sample(50), plain.sample(50))

@@ -77,10 +77,10 @@ class TestDamaged:
         ("change", "message"),
         [
             ({"format": 99}, "has the format 99, and this version of keywork reads 1"),
-            ({"algorithm": "x"}, "names the algorithm 'x'; there are ppo."),
-            ({"algorithm": None}, "names the algorithm None; there are ppo."),
+            ({"algorithm": "x"}, "names the algorithm 'x'; there are a2c, "),
+            ({"algorithm": None}, "names the algorithm None; there are a2c, "),
             ({"settings": None}, "by hand: it differs in NoneType."),
-            ({"config": {"gamma": 0.9}}, "was written by another version, or by hand: it differs in anneal, "),
+            ({"config": {"gamma": 0.9}}, "by another version, or by hand: it differs in activation, anneal, "),
         ],
     )
     def test_what_is_not_ours_is_refused(self, run, capsys, change, message):

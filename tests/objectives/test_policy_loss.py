@@ -365,8 +365,6 @@ def test_compiles_as_one_graph(policy, kind, gaps):
     actor, critic, td = collected(policy, gaps)
     loss = kind(actor, critic)
     inputs = loss.read(td)
-    if policy is POLICIES["gru"]:
-        pytest.skip("a loop over time: what compiles of it is tested with the recurrent modules")
     compiled = torch.compile(loss.run, fullgraph=True, backend="eager")(*inputs)
     torch.testing.assert_close(compiled, loss.run(*inputs))
 

@@ -15,8 +15,17 @@ from keywork._errors import ContractError, UsageError
 from keywork.collectors import Collector
 from keywork.distributions import Categorical
 from keywork.envs import GymEnv
-from keywork.modules import ActorValueOperator, GRUModule, LSTMModule, ProbabilisticActor, ValueOperator, gSDEModule
+from keywork.modules import (
+    ActorValueOperator,
+    FrameStack,
+    GRUModule,
+    LSTMModule,
+    ProbabilisticActor,
+    ValueOperator,
+    gSDEModule,
+)
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModule, TensorDictSequential
+from keywork.specs import Unbounded
 from keywork.train import PPO, PPOConfig, evaluate
 from keywork.train._memory import acting, remembers, rows_in_minibatch
 
@@ -265,3 +274,13 @@ def test_an_evaluation_says_the_same_again(env):
     actor = actor_on(gru())
     once, again = (evaluate(actor, env, episodes=20, seed=1) for _ in range(2))
     assert once == again
+
+
+def test_a_critic_with_frames_of_its_own_beside_an_actor_that_writes_a_key_of_nearly_its_observations_name():
+    own = FrameStack(2, Unbounded((4,)), out_key="critic_stack", frames_key="critic_frames")
+    critic = TensorDictSequential(own, ValueOperator(nn.Sequential(nn.Flatten(-2), nn.Linear(8, 1)), ["critic_stack"]))
+    net = TensorDictModule(nn.Sequential(nn.Flatten(-2), nn.Linear(8, 2)), ["observation_stack"], ["logits"])
+    actor = ProbabilisticActor([FrameStack(2, Unbounded((4,))), net], ["logits"], distribution_class=Categorical)
+    both = acting("PPO", actor, critic)
+    assert both.in_keys == ["observation", "observation_frames", "is_init", "critic_frames"]
+    assert ("next", "critic_frames") in both.out_keys

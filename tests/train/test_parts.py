@@ -20,12 +20,14 @@ class Config:
 
 
 def required(**settings):
-    require_settings(Config(**settings), above_zero=["step_size"], from_zero=["margin"], fractions=["share"])
+    config = Config(**settings)
+    require_settings(config, above_zero=["step_size"], from_zero=["margin"], fractions=["share"])
+    return config
 
 
 def test_settings_that_can_be_are_taken():
-    required()
-    required(step_size=1e-9, margin=0.0, share=0.0)
+    assert required() == Config()
+    assert required(step_size=1e-9, margin=0.0, share=0.0).share == 0.0
 
 
 @pytest.mark.parametrize(

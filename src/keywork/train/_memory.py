@@ -43,7 +43,8 @@ def acting(owner: str, actor: TensorDictModuleBase, critic: TensorDictModuleBase
         raise ContractError(owner, [Finding("shared-state", problem, "", fix)])
     following = [next_key(key) for key in states]
     memory = own.select_subsequence(out_keys=following).select_out_keys(*following)
-    return TensorDictSequential({"actor": actor, "critic memory": memory})
+    outside = [key for key in memory.in_keys if key not in actor.out_keys]
+    return TensorDictSequential({"actor": actor, "critic memory": memory}, external=outside)
 
 
 def rows_in_minibatch(minibatch_size: int, num_steps: int) -> int:

@@ -94,12 +94,41 @@ _DQN_MOUNTAIN_CAR: Preset = {
     "exploration_final_eps": 0.07,
 }
 
+_MUJOCO = [f"{name}-{version}" for name in ("HalfCheetah", "Hopper", "Walker2d") for version in ("v4", "v5")]
+# Zoo, sac.yml. Its gradient_steps of 1 for one environment are 0 here: as many as steps were taken.
+_SAC_MUJOCO: Preset = {"total_steps": 1_000_000, "num_envs": 1, "learning_starts": 10_000}
+# Zoo, td3.yml and ddpg.yml: what they have in common; they learn at the end of each episode, these with every step.
+_POINTING_PENDULUM: Preset = {
+    "total_steps": 20_000,
+    "num_envs": 1,
+    "gamma": 0.98,
+    "buffer_size": 200_000,
+    "learning_starts": 10_000,
+    "learning_rate": 1e-3,
+    "exploration_noise": 0.1,
+    "num_cells": (400, 300),
+}
+# CleanRL, td3_continuous_action.py; ddpg_continuous_action.py has the same, and delays its actor, unlike DDPG here.
+_POINTING_MUJOCO: Preset = {
+    "total_steps": 1_000_000,
+    "num_envs": 1,
+    "learning_starts": 25_000,
+    "learning_rate": 3e-4,
+    "exploration_noise": 0.1,
+}
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "a2c": {
         "CartPole-v1": {"total_steps": 500_000, "num_envs": 8},  # Zoo
         "Acrobot-v1": {**_A2C_CLASSIC, "total_steps": 500_000},  # Zoo
         "MountainCar-v0": {**_A2C_CLASSIC, "total_steps": 1_000_000},  # Zoo
     },
+    "ddpg": {"Pendulum-v1": _POINTING_PENDULUM, **dict.fromkeys(_MUJOCO, _POINTING_MUJOCO)},
+    "sac": {
+        "Pendulum-v1": {"total_steps": 20_000, "num_envs": 1, "learning_rate": 1e-3},  # Zoo
+        **dict.fromkeys(_MUJOCO, _SAC_MUJOCO),
+    },
+    "td3": {"Pendulum-v1": _POINTING_PENDULUM, **dict.fromkeys(_MUJOCO, _POINTING_MUJOCO)},
     "dqn": {
         "CartPole-v1": _DQN_CART_POLE,
         "Acrobot-v1": _DQN_ACROBOT,
@@ -132,6 +161,9 @@ PRESETS: dict[str, dict[str, Preset]] = {
             for name in ("HalfCheetah", "Hopper", "Walker2d")
             for version in ("v4", "v5")
         },
+    },
+    "reinforce": {
+        "CartPole-v1": {"total_steps": 200_000}  # our own: none are published
     },
 }
 
