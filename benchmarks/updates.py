@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from _timing import Result, interleave, table
+from _updates_actor_critic import sac, td3
 from tensordict import TensorDict
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -100,4 +101,4 @@ def _dqn_by_hand(batch: TensorDict) -> Callable[[], object]:
     return update
 
 
-RACES = {"DQN": Race(_dqn, 1.1, 1.25)}
+RACES = {"DQN": Race(_dqn, 1.1, 1.25), "SAC": Race(sac, 1.3, 1.5), "TD3": Race(td3, 1.2, 1.4)}
