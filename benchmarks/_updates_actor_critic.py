@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from tensordict import TensorDict
@@ -19,6 +20,7 @@ from keywork.train import FlatAdam
 
 BATCH, OBSERVATION, ACTION, CELLS = 256, 17, 6, (256, 256)
 BOX, GAMMA, TAU = Bounded(-1.0, 1.0, (ACTION,)), 0.99, 0.005
+RELU = partial(nn.ReLU, inplace=True)  # spares each hidden layer a new piece of memory
 Calls = dict[str, Callable[[], object]]
 
 
@@ -44,12 +46,12 @@ def _steps() -> TensorDict:
 
 
 def _critic() -> ValueOperator:
-    net = MLP(OBSERVATION + ACTION, 1, num_cells=CELLS, activation_class=nn.ReLU)
+    net = MLP(OBSERVATION + ACTION, 1, num_cells=CELLS, activation_class=RELU)
     return ValueOperator(net, ["observation", "action"])
 
 
 def _sac_update(batch: TensorDict, *, compiled: bool) -> Callable[[], object]:
-    config = NetworkConfig(num_cells=CELLS, activation_class=nn.ReLU, init="torch")
+    config = NetworkConfig(num_cells=CELLS, activation_class=RELU, init="torch")
     actor = ProbabilisticActor.from_spec(Unbounded((OBSERVATION,)), BOX, return_log_prob=False, config=config)
     loss = SACLoss(actor, _critic(), gamma=GAMMA)
     critics, actors = FlatAdam(loss.qvalue_network, lr=1e-3), FlatAdam([actor, loss.temperature], lr=3e-4)
@@ -68,7 +70,7 @@ def _sac_update(batch: TensorDict, *, compiled: bool) -> Callable[[], object]:
 
 def _td3_update(batch: TensorDict, *, compiled: bool) -> Callable[[], object]:
     actor = TensorDictSequential(
-        Actor(MLP(OBSERVATION, ACTION, num_cells=CELLS, activation_class=nn.ReLU)), TanhModule(["action"], spec=BOX)
+        Actor(MLP(OBSERVATION, ACTION, num_cells=CELLS, activation_class=RELU)), TanhModule(["action"], spec=BOX)
     )
     loss = TD3Loss(actor, _critic(), gamma=GAMMA)
     critics, actors = FlatAdam(loss.qvalue_network, lr=3e-4), FlatAdam(actor, lr=3e-4)

@@ -19,6 +19,17 @@ def buffer_of(count: int, capacity: int = 100, **options: float) -> ReplayBuffer
     return buffer
 
 
+def test_what_is_written_is_as_its_specs_say():
+    buffer = ReplayBuffer(100, sampler=PrioritizedSampler(), seed=0, n_step=2, gamma=0.9)
+    following = {"reward": torch.ones(9, 1), "done": torch.arange(9).unsqueeze(1) == 4}
+    buffer.extend(TensorDict({"next": following}, [9]))
+    buffer.update_priority(torch.arange(9), torch.arange(9.0))
+    sample = buffer.sample(64)
+    assert tuple(buffer.write_specs) == buffer.writes == ("index", "priority_weight", "discount")
+    assert all(spec.is_in(sample[key]) for key, spec in buffer.write_specs.items())
+    assert all(sample[key].shape == (64, *spec.shape) for key, spec in buffer.write_specs.items())
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("count", [20, 9000])  # the latter has a tree of two levels
 def test_frequencies_are_the_probabilities(alpha: float, count: int) -> None:

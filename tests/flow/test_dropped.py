@@ -10,8 +10,9 @@ from keywork.buffers import PrioritizedSampler, ReplayBuffer
 from keywork.distributions import Categorical
 from keywork.envs import GymEnv
 from keywork.flow import Flow, Part
-from keywork.modules import GRUModule, ProbabilisticActor
+from keywork.modules import GRUModule, ProbabilisticActor, QValueActor
 from keywork.nn import TensorDictModule, TensorDictSequential
+from keywork.objectives import DQNLoss
 from keywork.specs import Unbounded
 
 SOURCE = {"observation": Unbounded(4)}
@@ -58,6 +59,17 @@ def test_a_replay_buffer_is_a_part_that_says_itself_what_it_keeps():
         narrow = ReplayBuffer(100, keys=["observation", "action", ("next", "reward")])
         message = refusal(env, actor(), narrow, LOSS)
     assert "1. Loss (loss) reads 'sample_log_prob', which ReplayBuffer (buffer) does not keep." in message
+
+
+def test_what_a_loss_writes_of_prioritised_n_step_samples_is_known():
+    with GymEnv("CartPole-v1") as env:
+        greedy = QValueActor(nn.Linear(4, 2), spec=env.action_spec)
+        buffer = ReplayBuffer(100, sampler=PrioritizedSampler(), n_step=3, gamma=0.99)
+        flow = Flow(env, greedy, buffer, DQNLoss(greedy))
+    assert [str(flow[key].holds.shape) for key in ("index", "priority_weight", "discount", "loss")] == [
+        *("()", "()", "(1,)", "()")
+    ]
+    assert flow["index"].holds.dtype == "int64"
 
 
 def test_a_selection_that_drops_what_a_loss_reads():

@@ -352,3 +352,11 @@ class TestActionValues:
             QValueActor.from_spec(OBSERVATION, action, dueling=dueling)
         assert str(error.value).startswith("QValueActor cannot be built: there are no values of such actions")
         assert f"expected: {expected}" in str(error.value)
+
+
+def test_what_becomes_of_a_scale_can_be_said():
+    config = NetworkConfig(num_cells=(8,), scale_mapping="exp", init="torch")
+    actor = ProbabilisticActor.from_spec(Unbounded((3,)), Unbounded((2,)), config=config)
+    for parameter in actor.parameters():
+        parameter.data.fill_(0.0)
+    assert actor.dist_of(torch.zeros(4, 3)).scale.tolist() == [[1.0, 1.0]] * 4  # e^0

@@ -100,3 +100,28 @@ def test_noise_that_is_carried_is_a_state_like_any_other():
     along = Along(noise)
     assert [key for key in along.reads if "noise" in str(key)]
     assert along.follows == [("next", "observation")]
+
+
+@KINDS
+def test_what_if_something_else_were_seen_the_memory_is_of_what_was(kind, states):
+    network = critic(kind)
+    along = Along(network)
+    held = held_for(along) | {("next", "reward"): torch.zeros(2, 5, 1)}
+    others = {"observation": torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(2))}
+    value_at = network.out_keys.index("state_value")
+    apart = along.run_apart(held, others)[value_at]
+    carried = {key: held[key][:, 0] for key in network.contract.carries}
+    for t in range(5):
+        seen = {**carried, "observation": held["observation"][:, t], "is_init": held["is_init"][:, t]}
+        what_if = {**seen, "observation": others["observation"][:, t]}
+        torch.testing.assert_close(apart[:, t], network.run(*[what_if[key] for key in along.reads])[value_at])
+        step = dict(zip(network.out_keys, network.run(*[seen[key] for key in along.reads]), strict=True))
+        carried = {key: step["next", key] for key in carried}
+
+
+def test_what_if_without_memory_puts_something_in_its_place():
+    along = Along(TensorDictModule(lambda x, y: x + y, ["x", "y"], ["z"]))
+    assert along.run_apart({"x": torch.ones(2), "y": torch.ones(2)}, {"y": torch.full((2,), 5.0)})[0].tolist() == [
+        6.0,
+        6.0,
+    ]

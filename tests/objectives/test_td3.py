@@ -71,14 +71,13 @@ def test_losses_and_gradients_equal_those_of_an_independent_float64_computation(
 
 def test_the_next_action_stays_near_the_actors_and_within_the_bounds():
     loss = TD3Loss(actor(), critic(), policy_noise=100.0, noise_clip=0.25)
-    low, high = loss.bounds.of("action")
-    moved = loss._smoothed(torch.zeros(200, 2), low, high)
+    moved = loss._smoothed("action", torch.zeros(200, 2))
     # Half the ranges are 1 and 2: moved by 0.25 and 0.5, but not below the bound of 0. A noise of 100 is nearly
     # always clipped.
     assert moved[:, 0].unique().tolist()[0] == -0.25 and moved[:, 0].amax() == 0.25
     assert moved[:, 1].amin() == 0.0 and moved[:, 1].amax() == 0.5
     free = TD3Loss(actor(Unbounded((2,))), critic(), policy_noise=100.0, noise_clip=0.25)
-    moved = free._smoothed(torch.zeros(200, 2), *free.bounds.of("action"))
+    moved = free._smoothed("action", torch.zeros(200, 2))
     assert moved.amin() == -0.25 and moved.amax() == 0.25
 
 

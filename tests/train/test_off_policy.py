@@ -112,3 +112,10 @@ def test_what_slices_cannot_be_is_refused(env, change, message):
 def test_settings_that_cannot_be_are_refused(change, message):
     with pytest.raises(UsageError, match=message):
         require_off_policy(replace(SMALL, **change))
+
+
+def test_where_there_are_gaps_the_loss_is_told_which_steps_are_none():
+    with GymEnv("CartPole-v1", 2, workers="vector", seed=0) as vector:
+        replay, collector = replay_of(vector, replace(SMALL, learning_starts=0))
+        (batch, _) = replay.batches(collector.collect(), 0.0)
+    assert batch["collector", "valid"].shape == (16, 1)

@@ -14,6 +14,7 @@ from keywork.buffers._ring import Ring
 from keywork.buffers._sampler import Draw, Sampler
 from keywork.buffers._storage import Storage
 from keywork.buffers._sum_tree import SumTree
+from keywork.specs import Bounded, TensorSpec, Unbounded
 
 _MOST = 1e100  # the sum of all weights stays a finite number
 
@@ -93,6 +94,11 @@ class PrioritizedSampler(Sampler):
         self.alpha, self.beta, self.eps = float(alpha), float(first), float(eps)
         self._first, self._last, self._beta_frames = float(first), float(last), beta_frames
         self._seen, self._largest = 0, 1.0
+
+    @property
+    def write_specs(self) -> dict[Key, TensorSpec]:
+        """Of both, without batch dimensions."""
+        return {INDEX: Unbounded((), torch.int64), PRIORITY_WEIGHT: Bounded(0.0, 1.0, ())}
 
     def begin(self, ring: Ring, storage: Storage) -> None:
         super().begin(ring, storage)

@@ -17,7 +17,7 @@ from keywork.buffers._ring import Ring
 from keywork.buffers._sampler import RandomSampler, Sampler
 from keywork.buffers._slices import SliceSampler
 from keywork.buffers._storage import Plan, Storage
-from keywork.specs import Composite
+from keywork.specs import Bounded, Composite, TensorSpec
 
 
 class ReplayBuffer:
@@ -215,6 +215,12 @@ class ReplayBuffer:
     def writes(self) -> tuple[Key, ...]:
         """The keys that a batch holds besides those that were stored, as ``flow.Part(writes=...)`` takes them."""
         return self.sampler.writes if self._n_step is None else (*self.sampler.writes, DISCOUNT)
+
+    @property
+    def write_specs(self) -> dict[Key, TensorSpec]:
+        """What is known of the values of :attr:`writes`, for the flow: by key, without batch dimensions."""
+        specs = self.sampler.write_specs
+        return specs if self._n_step is None else {**specs, DISCOUNT: Bounded(0.0, 1.0, (1,))}
 
     @property
     def storage(self) -> Storage:

@@ -13,6 +13,7 @@ from keywork._errors import UsageError
 from keywork._keys import VALID, Key
 from keywork.buffers._ring import Ring
 from keywork.buffers._storage import Storage
+from keywork.specs import TensorSpec
 
 
 class Draw(NamedTuple):
@@ -48,6 +49,11 @@ class Sampler(ABC):
 
     def added(self, pieces: Sequence[tuple[int, int, int]]) -> None:  # noqa: B027 - most need not know
         """Steps have been written to these slots (see :meth:`Ring.advance`)."""
+
+    @property
+    def write_specs(self) -> dict[Key, TensorSpec]:
+        """What is known of the values of :attr:`writes`, for the flow: by key, without batch dimensions."""
+        return {}
 
     @abstractmethod
     def draw(self, size: int, generator: torch.Generator) -> Draw:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field, make_dataclass
+from functools import partial
 from typing import Annotated, Any, TypeAlias
 
 import tyro
 
+from keywork.cli._elsewhere import told_elsewhere
 from keywork.cli._options import parse
 from keywork.train import RECIPES, RunSettings, preset_of
 
@@ -43,7 +45,8 @@ def parse_algorithm(algorithm: str, words: Sequence[str], prog: str, description
         UsageError: there are no such options, or there is no such preset.
     """
     kind = options_of(algorithm, **more)
-    asked = parse(kind, [word for word in words if word not in ("-h", "--help")], prog, description)
+    told = partial(told_elsewhere, algorithm)
+    asked = parse(kind, [word for word in words if word not in ("-h", "--help")], prog, description, told=told)
     default = None
     if asked is not None and asked.preset:
         run, own = preset_of(algorithm, asked.run.env)

@@ -65,7 +65,15 @@ for _kind, _read in ((int, whole_number), (float, number)):
     _registry.primitive_rule(_rule(_kind, _read))
 
 
-def parse(kind: type[Any], words: Sequence[str], prog: str, description: str, *, default: Any = None) -> Any | None:
+def parse(
+    kind: type[Any],
+    words: Sequence[str],
+    prog: str,
+    description: str,
+    *,
+    default: Any = None,
+    told: Callable[[str], str] | None = None,
+) -> Any | None:
     """The options that the words of a command ask for, or None if they asked for help, which has been given.
 
     Args:
@@ -74,6 +82,7 @@ def parse(kind: type[Any], words: Sequence[str], prog: str, description: str, *,
         prog: the command.
         description: the first lines of its help.
         default: an instance of it, whose values hold for what is not given; None takes those of the dataclass.
+        told: what to say of an option that there is not, in place of what is usual; empty for that.
 
     Raises:
         UsageError: they are no such options; one line that says what to type.
@@ -96,7 +105,7 @@ def parse(kind: type[Any], words: Sequence[str], prog: str, description: str, *,
             return None
         raise _own_error(end) or UsageError(f"{_sentence(drawn.getvalue())} '{prog} --help' says more.") from None
     if unknown:
-        raise UsageError(f"{_unknown(unknown, kind)} '{prog} --help' lists all options.")
+        raise UsageError(f"{_unknown(unknown, kind, told)} '{prog} --help' lists all options.")
     return options
 
 
@@ -118,10 +127,12 @@ def _sentence(box: str) -> str:
     return text.removeprefix("Error parsing ").rstrip(".") + "."
 
 
-def _unknown(words: Sequence[str], kind: type[Any]) -> str:
+def _unknown(words: Sequence[str], kind: type[Any], told: Callable[[str], str] | None) -> str:
     option = next((word.partition("=")[0] for word in words if word.startswith("-")), None)
     if option is None:
         return f"{words[0]!r} belongs to no option."
+    if said := told and told(option):
+        return said
     near = nearest(option.lstrip("-").replace("_", "-"), option_names(kind), cutoff=0.6)
     return f"There is no option {option}.{f' Did you mean --{near}?' if near else ''}"
 

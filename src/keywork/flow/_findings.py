@@ -16,6 +16,7 @@ from keywork.flow._overwritten import overwritten
 from keywork.flow._parts import Step
 from keywork.flow._stale import stale_in
 from keywork.flow._trained import training_findings
+from keywork.flow._unweighed import unweighed_samples
 
 
 def graph_findings(steps: Sequence[Step], carries: Sequence[Carry]) -> list[Finding]:
@@ -32,6 +33,7 @@ def graph_findings(steps: Sequence[Step], carries: Sequence[Carry]) -> list[Find
         *blind_critics(steps),
         *knowing_critics(steps),
         *training_findings(steps),
+        *unweighed_samples([step.part for step in steps]),
     ]
 
 

@@ -85,7 +85,8 @@ def _group(thing: Any, action: Key, before: Sequence[Step]) -> list[Step]:
     if isinstance(thing, Part):
         return [Step(thing)]
     if _is_buffer(thing):
-        return [Step(Part(type(thing).__name__, "buffer", writes=tuple(thing.writes), keeps=thing.keeps))]
+        part = Part(type(thing).__name__, "buffer", writes=tuple(thing.writes), keeps=thing.keeps)
+        return [Step(part, specs=dict(getattr(thing, "write_specs", {})))]
     if isinstance(thing, Optimizer):
         losses = [key for step in before if step.part.kind == "loss" for key in step.part.writes if _is_loss(key)]
         trains = tuple(parameter for group in thing.param_groups for parameter in group["params"])

@@ -36,7 +36,9 @@ def smoothed_action(
             f"It takes noise_clip >= 0; got {noise_clip}. The paper's choice is 0.5."
         )
     moved = action + noise.clamp(-noise_clip, noise_clip)
-    # Not clamp: it takes two numbers or two tensors, but not one of each.
+    if not isinstance(low, Tensor) and not isinstance(high, Tensor):
+        return moved.clamp(low, high)
+    # Not clamp: it takes two numbers or two tensors, but not one of each, nor tensors of another type.
     return torch.minimum(torch.maximum(moved, _like(low, moved)), _like(high, moved))
 
 

@@ -248,13 +248,7 @@ class DistributionalQValueActor(TensorDictSequential):
         )
         kept: DistributionalOptions = {"action_key": key, **options}
         return cls(
-            network,
-            support,
-            in_keys,
-            spec,
-            action_value_key=action_value_key,
-            action_mask_key=action_mask_key,
-            **kept,
+            network, support, in_keys, spec, action_value_key=action_value_key, action_mask_key=action_mask_key, **kept
         )
 
     def findings(self, steps: Mapping[str, TensorDictModuleBase]) -> list[Finding]:

@@ -21,7 +21,7 @@ from keywork._keys import (
     next_key,
     unique,
 )
-from keywork.functional import masked_mean, td0_target
+from keywork.functional import masked_mean, td0_target, value_loss
 from keywork.nn import TensorDictModuleBase
 from keywork.objectives._along import Along
 from keywork.objectives._critics import Critics, Held
@@ -126,8 +126,7 @@ class ActorCriticLoss(TensorDictModuleBase):
         return td0_target(held[REWARDED], self.value_ahead(held), held[ENDED], gamma=gamma)
 
     def _judged(self, q: Tensor, target: Tensor, held: Held) -> QValueTerms:
-        error = q - target
-        squared, size = error.square().sum(-1), error.detach().abs().mean(-1)
+        squared, size = value_loss(q, target.expand_as(q)).sum(-1), (q.detach() - target).abs_().mean(-1)
         if held[PRIORITY_WEIGHT] is not None:
             squared = squared * held[PRIORITY_WEIGHT].reshape(squared.shape)
         if held[VALID] is not None:

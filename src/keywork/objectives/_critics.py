@@ -77,9 +77,11 @@ class Critics:
         return self.values({**held, **wide, **actions})
 
     def _beside(self, outputs: Sequence[Sequence[Any]]) -> Tensor:
-        rows = zip(outputs, self._places, self._joined, strict=False)
-        values = [row[place] if joined else row[place].unsqueeze(-2) for row, place, joined in rows]
-        return values[0] if len(values) == 1 else torch.cat(values, -2)
+        values = [row[place] for row, place in zip(outputs, self._places, strict=False)]
+        if not any(self._joined):
+            return torch.stack(values, -2)
+        several = [x if joined else x.unsqueeze(-2) for x, joined in zip(values, self._joined, strict=False)]
+        return several[0] if len(several) == 1 else torch.cat(several, -2)
 
 
 def critics_of(owner: str, network: Any, count: int, value_key: Key) -> list[TensorDictModuleBase]:

@@ -9,7 +9,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from keywork._keys import STATE_ACTION_VALUE, next_key
+from keywork._keys import STATE_ACTION_VALUE, Key, next_key
 from keywork._wiring import without_keys
 from keywork.functional import smoothed_action
 from keywork.nn import TensorDictModuleBase
@@ -88,16 +88,16 @@ class TD3Loss(ActorCriticLoss):
     def value_ahead(self, held: Held) -> Tensor:
         """minⱼ q'ⱼ(sₜ₊₁, a')."""
         actions = self._target_choosing.ahead(held)
-        for key in self._actions if self.policy_noise else ():
-            low, high = self.bounds.of(key)
-            actions[next_key(key)] = self._smoothed(actions[next_key(key)], low, high)
+        if self.policy_noise:
+            actions = {next_key(key): self._smoothed(key, actions[next_key(key)]) for key in self._actions}
         return self._target_critics.values_ahead({**held, **actions}).amin(-2)
 
-    def _smoothed(self, action: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        half = torch.where(low.isfinite() & high.isfinite(), (high - low) / 2, 1.0).to(action.dtype)
+    def _smoothed(self, key: Key, action: Tensor) -> Tensor:
+        low, high = self.bounds.ends(key)
         noise = (self.policy_noise * torch.randn_like(action)).clamp(-self.noise_clip, self.noise_clip)
         # It is clipped before it is scaled to the range of each element.
-        return smoothed_action(action, half * noise, noise_clip=math.inf, low=low, high=high)
+        noise = (self.bounds.half_range(key) * noise).to(action.dtype)
+        return smoothed_action(action, noise, noise_clip=math.inf, low=low, high=high)
 
     def actor_terms(self, *inputs: Any) -> ActorTerms:
         """The actor's loss: -mean q₁(sₜ, μ(sₜ))."""

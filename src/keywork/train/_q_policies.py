@@ -130,7 +130,8 @@ def explore_less(module: EGreedyModule | None, progress: float) -> None:
     tensor(0.5000)
     """
     if module is not None:
-        module.step(max(0, round(progress * _MILLION) - int(module.annealing.frames)))
+        module.annealing.frames.fill_(round(progress * _MILLION))  # asks no device how many there were
+        module.step(0)
 
 
 def mask_of(env: Env) -> Key | None:

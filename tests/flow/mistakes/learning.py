@@ -9,6 +9,7 @@ from gymnasium.spaces import Box
 from torch import nn
 
 from keywork import specs
+from keywork.buffers import PrioritizedSampler, ReplayBuffer
 from keywork.collectors import Collector
 from keywork.distributions import Categorical, NormalParamExtractor, TanhNormal
 from keywork.flow import Flow, Part
@@ -25,6 +26,7 @@ from keywork.nets import MLP
 from keywork.nn import TensorDictModule, TensorDictSequential
 from keywork.objectives import (
     GAE,
+    A2CLoss,
     BCLoss,
     ClipPPOLoss,
     CQLLoss,
@@ -73,6 +75,21 @@ def parameters_of_the_distribution_dropped(env):
     actor = _actor()
     actor.select_out_keys("action", "sample_log_prob")
     return KLPENPPOLoss(actor, _critic())
+
+
+def priorities_in_ppo(env):
+    """PPO's minibatches are drawn by priority, and nothing weighs that [feed-forward, discrete]"""
+    actor, critic = _actor(), _critic()
+    loss = ClipPPOLoss(actor, critic)
+    buffer = ReplayBuffer(64, sampler=PrioritizedSampler(alpha=0.6, beta=0.4), batch_size=8)
+    return Flow(env(4, 2), actor, GAE(0.99, 0.95, critic), buffer, loss)
+
+
+def n_steps_in_a2c(env):
+    """A2C learns from steps that sum several rewards [feed-forward, discrete]"""
+    actor, critic = _actor(), _critic()
+    buffer = ReplayBuffer(64, batch_size=8, n_step=3, gamma=0.99)
+    return Flow(env(4, 2), actor, GAE(0.99, 0.95, critic), buffer, A2CLoss(actor, critic))
 
 
 def nothing_to_clone(env):

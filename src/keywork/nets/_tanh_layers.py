@@ -1,0 +1,128 @@
+"""Linear layers with a tanh after each, in CPU memory, as one step of autograd.
+
+On a CPU torch's tanh takes six to twelve times as long as numpy's, which is more than the products of a small network
+around it. In a graph all layers together take the place of each one's own step, for such a step costs what it gains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn import functional as F
+from torch.nn.modules.module import _has_any_global_hook
+
+
+def tanh_layers(x: Tensor, layers: Iterable[nn.Module]) -> Tensor | None:
+    """h_k = tanh(W_k h_{k-1} + b_k), of which the last one may be without its tanh.
+
+    None where the layers are others, are hooked or patched, or where somebody else than autograd follows the numbers
+    (``torch.compile``, ``torch.func``, forward mode, tracing, autocast, another device): run one after the other then.
+
+    Args:
+        x: ``[*B, in_features]``.
+        layers: ``nn.Linear`` and ``nn.Tanh`` in turns.
+
+    >>> layers = [nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)]
+    >>> x = torch.ones(5, 2)
+    >>> torch.allclose(tanh_layers(x, layers), nn.Sequential(*layers)(x))
+    True
+    """
+    if not _is_plain(x):
+        return None
+    parameters: list[Tensor] = []
+    tanhs, wanted = 0, nn.Linear
+    for layer in layers:
+        held = layer.__dict__  # nn.Module finds what it holds as an attribute only after everything else
+        if type(layer) is not wanted or held["_forward_pre_hooks"] or held["_forward_hooks"]:
+            return None
+        if held["_backward_pre_hooks"] or held["_backward_hooks"] or "forward" in held:
+            return None
+        if wanted is nn.Linear:
+            parameters += held["_parameters"].values()
+            wanted = nn.Tanh
+        else:
+            tanhs, wanted = tanhs + 1, nn.Linear
+    if not tanhs or not {*map(type, parameters)} <= _PLAIN:
+        return None
+    if torch.is_grad_enabled():
+        outcome: Tensor = _TanhLayers.apply(tanhs, x, *parameters)  # type: ignore[no-untyped-call]
+        return outcome
+    return _values(tanhs, x, parameters)[-1]
+
+
+_PLAIN = {Tensor, nn.Parameter}
+
+
+def _is_plain(x: Tensor) -> bool:
+    """Whether these are numbers in CPU memory that nobody but autograd follows."""
+    return (
+        not torch.compiler.is_compiling()
+        and type(x) in _PLAIN
+        and x.is_cpu
+        and x.dtype in (torch.float32, torch.float64)
+        and not torch._C._are_functorch_transforms_active()
+        and forward_ad._current_level < 0
+        and not torch.is_autocast_enabled("cpu")
+        and torch._C._get_tracing_state() is None
+        and not _has_any_global_hook()  # type: ignore[no-untyped-call]
+    )
+
+
+def _values(tanhs: int, x: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+    """What goes into each layer, and what comes out of the last."""
+    values = [x]
+    for number, (weight, bias) in enumerate(zip(parameters[::2], parameters[1::2], strict=True)):
+        y = F.linear(values[-1], weight, bias)
+        if number < tanhs:
+            array = y.numpy()
+            np.tanh(array, out=array)
+        values.append(y)
+    return values
+
+
+def _differentiable(tanhs: int, x: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    for number, (weight, bias) in enumerate(zip(parameters[::2], parameters[1::2], strict=True)):
+        x = F.linear(x, weight, bias)
+        x = x.tanh() if number < tanhs else x
+    return x
+
+
+class _TanhLayers(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tanhs: int, x: Tensor, *parameters: Tensor) -> Tensor:
+        """Run the layers."""
+        values = _values(tanhs, x, parameters)
+        ctx.tanhs = tanhs
+        ctx.save_for_backward(*values, *parameters)
+        return values[-1]
+
+    @staticmethod
+    def backward(ctx: Any, d_y: Tensor) -> tuple[Tensor | None, ...]:
+        """Run them backwards."""
+        tanhs, (_, *needed) = ctx.tanhs, ctx.needs_input_grad
+        count = (len(ctx.saved_tensors) - 1) // 3  # of layers: each has an output, a weight and a bias
+        values, parameters = ctx.saved_tensors[: count + 1], ctx.saved_tensors[count + 1 :]
+        if torch.is_grad_enabled():  # the gradient is to be differentiated as well
+            inputs = [values[0], *parameters]
+            asked = [tensor for tensor, is_needed in zip(inputs, needed, strict=True) if is_needed]
+            y = _differentiable(tanhs, values[0], parameters)
+            found = iter(torch.autograd.grad(y, asked, d_y, create_graph=True))
+            return None, *[next(found) if is_needed else None for is_needed in needed]
+        gradients: list[Tensor | None] = [None] * len(parameters)
+        rows = [value.reshape(-1, value.shape[-1]) for value in values]
+        d = d_y.reshape(rows[-1].shape)
+        for number in reversed(range(count)):
+            if number < tanhs:
+                d = torch.ops.aten.tanh_backward(d, rows[number + 1])
+            if needed[1 + 2 * number]:
+                gradients[2 * number] = d.t() @ rows[number]
+            if needed[2 + 2 * number]:
+                gradients[2 * number + 1] = d.sum(0)
+            if number or needed[0]:
+                d = d @ parameters[2 * number]
+        return None, d.reshape(values[0].shape) if needed[0] else None, *gradients
