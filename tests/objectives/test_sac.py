@@ -226,3 +226,10 @@ def test_a_policy_that_does_not_fit_is_refused(make, said):
 def test_a_temperature_out_of_range_is_refused():
     with pytest.raises(UsageError, match="alpha_init is out of range"):
         SACLoss(actor(), critic(), alpha_init=0.0)
+
+
+def test_what_only_tells_has_no_gradient():
+    loss = SACLoss(actor(), critic()).double()
+    out = loss(batch())
+    assert {key for key in loss.out_keys if out[key].requires_grad} == {"loss_actor", "loss_qvalue", "loss_alpha"}
+    assert not loss.temperature().requires_grad

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from keywork._errors import SpecError
 
 from ._reset import Init, Weights
+from ._tanh_layers import tanh_layers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +96,10 @@ class MLP(nn.Sequential):
     def forward(self, *inputs: Tensor) -> Tensor:
         """Map ``[*B, in_features]`` to ``[*B, out_features]``; several inputs are joined along the last dimension."""
         x = inputs[0] if len(inputs) == 1 else torch.cat(inputs, -1)
-        for layer in self:
+        layers = self._modules.values()
+        if (y := tanh_layers(x, layers)) is not None:
+            return y
+        for layer in layers:
             x = layer(x)
         return x
 

@@ -1,7 +1,7 @@
 """Linear layers with a tanh after each, in CPU memory, as one step of autograd.
 
-On a CPU torch's tanh takes six to twelve times as long as numpy's, which is more than the products of a small network
-around it. In a graph all layers together take the place of each one's own step, for such a step costs what it gains.
+On a CPU torch's tanh takes six to twelve times as long as numpy's, more than the products of a small network around it.
+In autograd's graph all layers together are one step, since a step for each tanh would cost most of the gain.
 """
 
 from __future__ import annotations
@@ -49,11 +49,16 @@ def tanh_layers(x: Tensor, layers: Iterable[nn.Module]) -> Tensor | None:
             tanhs, wanted = tanhs + 1, nn.Linear
     if not tanhs or not {*map(type, parameters)} <= _PLAIN:
         return None
-    if torch.is_grad_enabled():
-        outcome: Tensor = _TanhLayers.apply(tanhs, x, *parameters)  # type: ignore[no-untyped-call]
-        return outcome
-    return _values(tanhs, x, parameters)[-1]
+    if not torch.is_grad_enabled():
+        return _values(tanhs, x, parameters)[-1]
+    if x.numel() < _LEAST * x.shape[-1]:
+        return None
+    outcome: Tensor = _TanhLayers.apply(tanhs, x, *parameters)  # type: ignore[no-untyped-call]
+    return outcome
 
+
+_LEAST = 64
+"""For fewer rows a step of autograd in Python costs what it gains."""
 
 _PLAIN = {Tensor, nn.Parameter}
 
@@ -104,25 +109,24 @@ class _TanhLayers(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, d_y: Tensor) -> tuple[Tensor | None, ...]:
         """Run them backwards."""
-        tanhs, (_, *needed) = ctx.tanhs, ctx.needs_input_grad
-        count = (len(ctx.saved_tensors) - 1) // 3  # of layers: each has an output, a weight and a bias
-        values, parameters = ctx.saved_tensors[: count + 1], ctx.saved_tensors[count + 1 :]
+        tanhs, needed, saved = ctx.tanhs, ctx.needs_input_grad[1:], ctx.saved_tensors
+        count = len(saved) // 3  # of layers: each has an output, a weight and a bias
+        values, parameters = saved[: count + 1], saved[count + 1 :]
         if torch.is_grad_enabled():  # the gradient is to be differentiated as well
             inputs = [values[0], *parameters]
             asked = [tensor for tensor, is_needed in zip(inputs, needed, strict=True) if is_needed]
             y = _differentiable(tanhs, values[0], parameters)
             found = iter(torch.autograd.grad(y, asked, d_y, create_graph=True))
             return None, *[next(found) if is_needed else None for is_needed in needed]
-        gradients: list[Tensor | None] = [None] * len(parameters)
-        rows = [value.reshape(-1, value.shape[-1]) for value in values]
-        d = d_y.reshape(rows[-1].shape)
+        d, rows = d_y, values
+        if d_y.ndim != 2:
+            d, rows = d_y.reshape(-1, d_y.shape[-1]), [value.reshape(-1, value.shape[-1]) for value in values]
+        gradients: list[Tensor | None] = []  # from the last one to the first
         for number in reversed(range(count)):
             if number < tanhs:
                 d = torch.ops.aten.tanh_backward(d, rows[number + 1])
-            if needed[1 + 2 * number]:
-                gradients[2 * number] = d.t() @ rows[number]
-            if needed[2 + 2 * number]:
-                gradients[2 * number + 1] = d.sum(0)
+            gradients.append(d.sum(0) if needed[2 + 2 * number] else None)
+            gradients.append(torch.mm(d.t(), rows[number]) if needed[1 + 2 * number] else None)
             if number or needed[0]:
-                d = d @ parameters[2 * number]
-        return None, d.reshape(values[0].shape) if needed[0] else None, *gradients
+                d = torch.mm(d, parameters[2 * number])
+        return None, d.reshape(values[0].shape) if needed[0] else None, *reversed(gradients)

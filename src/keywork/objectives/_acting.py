@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -12,7 +12,14 @@ from torch.distributions import Distribution
 
 from keywork._keys import Key, next_key
 from keywork.distributions import CompositeDistribution
-from keywork.nn import ExplorationType, TensorDictModuleBase, set_exploration_type, set_recurrent_mode
+from keywork.nn import (
+    ExplorationType,
+    ProbabilisticTensorDictModule,
+    TensorDictModuleBase,
+    TensorDictSequential,
+    set_exploration_type,
+    set_recurrent_mode,
+)
 from keywork.objectives._along import Along
 
 Actions: TypeAlias = dict[Key, Tensor]
@@ -82,10 +89,17 @@ class Drawing:
 
     def _draw(self, dist: Distribution, keys: Sequence[Key]) -> Drawn:
         # The policy's own way to draw: it knows of projections to a spec, and scores where it draws.
-        head = self._actor[-1]
+        head = last_step(self._actor)
         drawn = head._plan.draw(dist, "random", True, head.generator)
         samples, log_probs = drawn[: len(keys)], drawn[len(keys) :]
         return Drawn(dict(zip(keys, samples, strict=True)), reduce(torch.add, log_probs), _size(dist))
+
+
+def last_step(policy: Any) -> ProbabilisticTensorDictModule:
+    """What makes a policy's distribution and draws from it: the last step of its last step, and so on."""
+    while isinstance(policy, TensorDictSequential):
+        policy = policy[-1]
+    return cast(ProbabilisticTensorDictModule, policy)
 
 
 def _size(dist: Distribution) -> int:

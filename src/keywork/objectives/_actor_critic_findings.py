@@ -10,6 +10,7 @@ from torch import nn
 from keywork._errors import ContractError, Finding
 from keywork._keys import Key, listed, nearest, with_suffix
 from keywork.nn import TensorDictModuleBase
+from keywork.objectives._acting import last_step
 
 
 def require_pair(owner: str, actor: Any, critics: Sequence[Any], found: Sequence[Finding]) -> None:
@@ -90,4 +91,4 @@ def _states(network: nn.Module) -> Sequence[Key]:
 
 def makers_of(actor: Any) -> list[Any]:
     """The distributions of a policy's actions, or the functions that make them."""
-    return [call.maker for call in actor[-1]._plan.calls]
+    return [call.maker for call in last_step(actor)._plan.calls]

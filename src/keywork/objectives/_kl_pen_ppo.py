@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from keywork.nn import (
-    ProbabilisticTensorDictModule,
-    ProbabilisticTensorDictSequential,
-    TensorDictModuleBase,
-    TensorDictSequential,
-)
+from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
+from keywork.objectives._acting import last_step
 from keywork.objectives._numbers import require_positive
 from keywork.objectives._policy_loss import CriticLoss, PolicyLoss, Scored
 
@@ -116,15 +110,8 @@ class KLPENPPOLoss(PolicyLoss):
         self.beta.mul_(torch.where(kl > 1.5 * self.kl_target, 2.0, torch.where(kl < self.kl_target / 1.5, 0.5, 1.0)))
 
     def _divergence(self, batch: Scored, log_ratio: Tensor) -> Tensor:
-        old = _last_step(self.actor).dist_of(*[parameter.detach() for parameter in batch.params])
+        old = last_step(self.actor).dist_of(*[parameter.detach() for parameter in batch.params])
         try:
             return kl_divergence(old, batch.dist)
         except NotImplementedError:
             return log_ratio.expm1() - log_ratio
-
-
-def _last_step(actor: TensorDictModuleBase) -> ProbabilisticTensorDictModule:
-    """What builds the distribution from its parameters: the last step of the last step ..."""
-    while isinstance(actor, TensorDictSequential):
-        actor = actor[-1]
-    return cast(ProbabilisticTensorDictModule, actor)

@@ -43,7 +43,7 @@ class Temperature(nn.Module):
 
     def forward(self) -> Tensor:
         """α, a constant."""
-        return self.log_alpha.exp()
+        return self.log_alpha.detach().exp()
 
     def loss(self, log_prob: Tensor, target_entropy: float) -> Tensor:
         """Per sample, -α (log π(a) + H̄)."""

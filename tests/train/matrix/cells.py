@@ -73,9 +73,8 @@ def on_policy(name: str, env: Any, body: str, storage: str) -> Pipeline:
 def kl_penalty(env: Any, body: str, storage: str) -> Pipeline:
     """PPO with a penalty, put together by hand; what it has just collected may go through a buffer in pieces."""
     actor, critic = networks_of(env, NetworkSettings(num_cells=(WIDTH,), **_networks(env, body)))
-    memory = [critic.select_subsequence(out_keys=[next_key(key) for key in critic.contract.carries])]
-    apart = [] if not critic.contract.carries or body == "shared trunk" else memory
-    acting = TensorDictSequential(actor, *apart) if apart else actor
+    states = [next_key(key) for key in critic.contract.carries]
+    acting = TensorDictSequential(actor, critic.select_subsequence(out_keys=states)) if states else actor
     loss, gae = KLPENPPOLoss(actor, critic), GAE(0.99, 0.95, critic)
     collector = Collector(env, acting, frames_per_batch=32)
     if storage == "in memory":

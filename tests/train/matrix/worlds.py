@@ -74,4 +74,5 @@ def world(body: str, actions: str) -> GymEnv:
     def made() -> gymnasium.Env:
         return gymnasium.wrappers.TimeLimit(wrapper(gymnasium.make(name).unwrapped), steps)
 
-    return GymEnv(made, num_envs=2, seed=0)
+    made.__name__ = name
+    return GymEnv(made, num_envs=2, seed=0, clip_actions=actions == NUMBERS)
