@@ -259,3 +259,9 @@ def test_the_same_seed_draws_the_same() -> None:
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)
     assert drawn(None) != drawn(None)
+
+
+@pytest.mark.parametrize("sampler", ["prioritized", PrioritizedSampler])
+def test_what_is_no_sampler_is_refused_at_once(sampler: Any) -> None:
+    with pytest.raises(UsageError, match=r"which is no sampler: type sampler=PrioritizedSampler\(\), "):
+        ReplayBuffer(100, sampler=sampler)

@@ -182,7 +182,8 @@ class TestUpdate:
         plain = PPO(env, config)
         traced = PPO(env, config, actor=deepcopy(plain.policy), critic=deepcopy(plain.critic), compile=True)
         # The compiler's own part of it takes a minute: here what it is given is run as it is.
-        traced._run_loss = torch.compile(traced.loss.run, dynamic=False, fullgraph=True, backend="eager")
+        by_vector = traced._differentiate.of_vector
+        traced._differentiate._compiled = torch.compile(by_vector, dynamic=False, fullgraph=True, backend="eager")
         torch._dynamo.utils.counters.clear()
         for progress in (0.0, 0.3, 0.6, 0.9):
             batch = plain.collector.collect()

@@ -43,8 +43,8 @@ class ReplayBuffer:
     Steps that are none of an episode, where ``("collector", "valid")`` is False, are stored and never drawn.
 
     Raises:
-        UsageError: a number is out of range; only one of n_step and gamma is given; or n-step samples are asked of
-            slices, which hold all steps as they are.
+        UsageError: a number is out of range; the sampler is none; only one of n_step and gamma is given; or n-step
+            samples are asked of slices, which hold all steps as they are.
 
     >>> buffer = ReplayBuffer(1_000, batch_size=32, keys=["observation", "next"], seed=0)
     >>> buffer.extend(TensorDict({"observation": torch.randn(8, 3), ("next", "reward"): torch.ones(8, 1)}, [8]))
@@ -70,6 +70,11 @@ class ReplayBuffer:
             _check_count(name, value)
         self.capacity, self.batch_size = capacity, batch_size
         self.sampler = RandomSampler() if sampler is None else sampler
+        if not isinstance(self.sampler, Sampler):
+            raise UsageError(
+                f"ReplayBuffer cannot draw by {sampler!r}, which is no sampler: type sampler=PrioritizedSampler(), "
+                "RandomSampler(), SamplerWithoutReplacement() or SliceSampler(32)."
+            )
         self.device = torch.device("cpu" if device is None else device)
         self._keys = None if keys is None else as_keys(list(keys))
         self._generator = torch.Generator()

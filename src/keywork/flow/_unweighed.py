@@ -37,6 +37,8 @@ def unweighed_samples(parts: Sequence[Part]) -> list[Finding]:
             later = parts[index + 1 :]
             losses = [part for part in later if part.kind == "loss"]
             if losses and not any(key in part.inputs for part in later):
-                problem = f"{buffer.name} (buffer) {_MEANT[key][0]} {key!r}, which {losses[0].name} (loss) does not read."
+                problem = (
+                    f"{buffer.name} (buffer) {_MEANT[key][0]} {key!r}, which {losses[0].name} (loss) does not read."
+                )
                 findings.append(Finding("unweighed-samples", problem, "", _MEANT[key][1]))
     return findings

@@ -20,22 +20,25 @@ from torch.nn.modules.module import _has_any_global_hook
 def tanh_layers(x: Tensor, layers: Iterable[nn.Module]) -> Tensor | None:
     """h_k = tanh(W_k h_{k-1} + b_k), of which the last one may be without its tanh.
 
-    None where the layers are others, are hooked or patched, or where somebody else than autograd follows the numbers
-    (``torch.compile``, ``torch.func``, forward mode, tracing, autocast, another device): run one after the other then.
+    None where the layers are others, hooked or patched; where somebody else than autograd follows the numbers
+    (``torch.compile``, ``torch.func``, forward mode, tracing, autocast, another device); and for a gradient of a few
+    rows. Run one after the other then.
 
     Args:
         x: ``[*B, in_features]``.
         layers: ``nn.Linear`` and ``nn.Tanh`` in turns.
 
     >>> layers = [nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)]
-    >>> x = torch.ones(5, 2)
+    >>> x = torch.ones(64, 2)
     >>> torch.allclose(tanh_layers(x, layers), nn.Sequential(*layers)(x))
     True
     """
-    if not _is_plain(x):
+    follows = torch.is_grad_enabled()
+    if not _is_plain(x) or (follows and x.shape[:-1].numel() < _LEAST):
         return None
     parameters: list[Tensor] = []
-    tanhs, wanted = 0, nn.Linear
+    wanted: type[nn.Module] = nn.Linear
+    tanhs = 0
     for layer in layers:
         held = layer.__dict__  # nn.Module finds what it holds as an attribute only after everything else
         if type(layer) is not wanted or held["_forward_pre_hooks"] or held["_forward_hooks"]:
@@ -49,10 +52,8 @@ def tanh_layers(x: Tensor, layers: Iterable[nn.Module]) -> Tensor | None:
             tanhs, wanted = tanhs + 1, nn.Linear
     if not tanhs or not {*map(type, parameters)} <= _PLAIN:
         return None
-    if not torch.is_grad_enabled():
+    if not follows:
         return _values(tanhs, x, parameters)[-1]
-    if x.numel() < _LEAST * x.shape[-1]:
-        return None
     outcome: Tensor = _TanhLayers.apply(tanhs, x, *parameters)  # type: ignore[no-untyped-call]
     return outcome
 
@@ -74,6 +75,7 @@ def _is_plain(x: Tensor) -> bool:
         and forward_ad._current_level < 0
         and not torch.is_autocast_enabled("cpu")
         and torch._C._get_tracing_state() is None
+        and not torch._C._len_torch_dispatch_stack()
         and not _has_any_global_hook()  # type: ignore[no-untyped-call]
     )
 

@@ -14,7 +14,7 @@ from keywork.modules import RewardScaling, update_statistics
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
 from keywork.objectives import GAE, A2CLoss
 from keywork.train._algorithm import Metrics
-from keywork.train._compile import tensor_function
+from keywork.train._compile import LossGradient
 from keywork.train._flat import FlatAdam
 from keywork.train._memory import acting
 from keywork.train._networks import NetworkSettings, networks_for
@@ -63,7 +63,7 @@ class A2C:
         seed: not used: nothing here is drawn but actions.
         check: refuse parts that do not fit together; without it, the log says what is passed over.
         device: where the networks are put; left out, they stay where they are.
-        compile: compile the loss (see :func:`tensor_function`).
+        compile: compile the loss with its gradient (see :class:`LossGradient`).
 
     Raises:
         ContractError: the parts do not fit together.
@@ -112,12 +112,12 @@ class A2C:
             critic_coeff=config.critic_coeff,
             normalize_advantage=config.normalize_advantage,
         )
-        self._run_loss = tensor_function(self.loss, compile=compile)
         optimiser = optimiser_part("FlatAdam", self.loss, f"learning rate {config.learning_rate:g}")
         self.flow = Flow(env, collecting, self.gae, self.loss, optimiser, check=check)
         self.optimizer = FlatAdam(
             self.loss, lr=config.learning_rate, betas=(0.0, 0.99), eps=1e-5, max_grad_norm=config.max_grad_norm
         )
+        self._differentiate = LossGradient(self.loss, self.optimizer.flat, _LOSSES, compile=compile)
         self._told = Told(_LOGGED, config.log_every, self.optimizer)
 
     def update(self, batch: TensorDict, progress: float) -> Metrics:
@@ -129,8 +129,8 @@ class A2C:
             self.scale.update(batch)
             self.scale(batch)
         self.gae(batch)
-        terms = self._run_loss(*self.loss.read(batch))
-        norm = self.optimizer.step(terms[0] + terms[1] + terms[2])
+        terms, total, gradient = self._differentiate(*self.loss.read(batch))
+        norm = self.optimizer.descend(gradient, total)
         update_statistics(self.loss, batch)
         self._told.add([*terms, norm])
         return self._told.at(self.collector.frames)
@@ -140,3 +140,4 @@ _LOGGED = [
     *("loss/objective", "loss/critic", "loss/entropy"),
     *("a2c/entropy", "a2c/explained_variance", "a2c/grad_norm"),
 ]
+_LOSSES = 3

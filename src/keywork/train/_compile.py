@@ -1,14 +1,18 @@
-"""Losses as compiled functions of tensors."""
+"""Losses as compiled functions of tensors, and their gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import reduce
+from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from keywork.nn import TensorDictModuleBase
+from keywork.train._flat import FlatParameters
+
+Terms: TypeAlias = tuple[Tensor, ...]
 
 
 def tensor_function(module: TensorDictModuleBase, *, compile: bool) -> Callable[..., Any]:
@@ -34,3 +38,74 @@ def changing(number: float, *, compile: bool) -> float | Tensor:
     (tensor(0.2000), 0.2)
     """
     return torch.tensor(number) if compile else number
+
+
+class LossGradient:
+    """What a loss computes of tensors, the sum of its first terms, and the gradient of this sum as one vector [n].
+
+    Compiled, the gradient is part of what is compiled, and autograd has nothing left to do: that takes half the time of
+    a loss that is compiled alone. The first call is not, for it finds parameters that the loss does not depend on.
+
+    Args:
+        loss: a key module.
+        parameters: all that are to be trained, of the loss itself.
+        losses: how many of its terms are added up.
+        compile: whether it is compiled, anew for each shape that comes.
+
+    >>> class Squared(TensorDictModuleBase):
+    ...     def __init__(self):
+    ...         super().__init__(["x"], ["loss"])
+    ...         self.weight = nn.Parameter(torch.tensor([2.0, 3.0]))
+    ...
+    ...     def compute(self, x):
+    ...         return (self.weight.dot(x).square(),)
+    >>> loss = Squared()
+    >>> _, total, gradient = LossGradient(loss, FlatParameters(loss), 1)(torch.tensor([1.0, 2.0]))
+    >>> total, gradient  # 8², and 2 · 8 · x
+    (tensor(64.), tensor([16., 32.]))
+    """
+
+    def __init__(
+        self, loss: TensorDictModuleBase, parameters: FlatParameters, losses: int, *, compile: bool = False
+    ) -> None:
+        self._loss, self._parameters, self._losses = loss, parameters, losses
+        self._compiled = torch.compile(self.of_vector, dynamic=False) if compile else None
+        self._is_first = True
+        self._runner, self._names = _Runner(loss), [f"loss.{name}" for name in parameters.names]
+
+    def __call__(self, *inputs: Any) -> tuple[Terms, Tensor, Tensor]:
+        """The terms, the sum, and the gradient.
+
+        Raises:
+            UsageError: the loss does not depend on one of the parameters.
+        """
+        if self._compiled is not None and not self._is_first:
+            found: tuple[Terms, Tensor, Tensor] = self._compiled(self._parameters.vector, *inputs)
+            return found
+        self._is_first = False
+        terms: Terms = self._loss.run(*inputs)
+        total = reduce(torch.add, terms[: self._losses])
+        return terms, total.detach(), self._parameters.gradient(total)
+
+    def of_vector(self, vector: Tensor, *inputs: Any) -> tuple[Terms, Tensor, Tensor]:
+        """The same as a function of the parameters, too."""
+
+        def total_of(vector: Tensor) -> tuple[Tensor, Terms]:
+            given = dict(zip(self._names, self._parameters.pieces(vector), strict=True))
+            terms: Terms = torch.func.functional_call(self._runner, given, inputs)
+            return reduce(torch.add, terms[: self._losses]), terms
+
+        gradient, (total, terms) = torch.func.grad_and_value(total_of, has_aux=True)(vector)
+        return terms, total, gradient
+
+
+class _Runner(nn.Module):
+    """A key module's ``run``, as what ``functional_call`` calls."""
+
+    def __init__(self, loss: TensorDictModuleBase) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, *inputs: Any) -> Terms:
+        """What it computes."""
+        return self.loss.run(*inputs)

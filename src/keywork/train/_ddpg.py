@@ -13,6 +13,7 @@ from keywork.envs import Env
 from keywork.flow import Flow
 from keywork.nn import TensorDictModuleBase, TensorDictSequential
 from keywork.objectives import DDPGLoss, SoftUpdate
+from keywork.train._actions import require_numbers
 from keywork.train._actor_critic import (
     ActorCriticSettings,
     action_critic,
@@ -84,6 +85,7 @@ class DDPG:
     ) -> None:
         require_actor_critic(config)
         require_settings(config, from_zero=("exploration_noise",))
+        require_numbers(self.name, env)
         self.config = config
         self.policy = pointing_actor(env, config) if actor is None else actor
         judge = action_critic(env, config) if critic is None else critic

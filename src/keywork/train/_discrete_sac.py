@@ -13,6 +13,7 @@ from keywork.envs import Env
 from keywork.flow import Flow
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
 from keywork.objectives import DiscreteSACLoss, SoftUpdate
+from keywork.train._actions import require_choices
 from keywork.train._actor_critic import (
     ActorCriticSettings,
     choice_critic,
@@ -83,6 +84,7 @@ class DiscreteSAC:
     ) -> None:
         require_actor_critic(config)
         require_settings(config, above_zero=("alpha_init",))
+        require_choices(self.name, env)
         self.config = config
         actor = drawing_actor(env, config) if actor is None else actor
         self.policy: TensorDictModuleBase = actor

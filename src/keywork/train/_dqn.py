@@ -14,6 +14,7 @@ from keywork.envs import Env
 from keywork.flow import Flow
 from keywork.nn import TensorDictModuleBase, TensorDictSequential
 from keywork.objectives import DistributionalDQNLoss, DQNLoss, SoftUpdate
+from keywork.train._actions import require_choices
 from keywork.train._algorithm import Metrics
 from keywork.train._compile import tensor_function
 from keywork.train._flat import FlatAdam
@@ -109,6 +110,7 @@ class DQN:
         compile: bool = False,
     ) -> None:
         _check(config)
+        require_choices(self.name, env)
         self.config = config
         atoms = torch.linspace(config.v_min, config.v_max, config.num_atoms) if config.distributional else None
         self.policy = q_policy(env, config, support=atoms) if policy is None else policy

@@ -53,10 +53,14 @@ class FlatParameters:
         self.parameters = tuple(found)
         _require_one_kind(self.parameters, self.names)
         self.vector = torch.cat([parameter.detach().reshape(-1) for parameter in self.parameters])
-        pieces = torch.split(self.vector, [parameter.numel() for parameter in self.parameters])
-        for parameter, piece in zip(self.parameters, pieces, strict=True):
-            parameter.data = piece.view(parameter.shape)
+        for parameter, piece in zip(self.parameters, self.pieces(self.vector), strict=True):
+            parameter.data = piece
         self._addresses = [parameter.data_ptr() for parameter in self.parameters]
+
+    def pieces(self, vector: Tensor) -> list[Tensor]:
+        """A vector [n] cut into the shapes of the parameters, without a copy."""
+        cut = torch.split(vector, [parameter.numel() for parameter in self.parameters])
+        return [piece.view(parameter.shape) for piece, parameter in zip(cut, self.parameters, strict=True)]
 
     def gradient(self, loss: Tensor) -> Tensor:
         """The gradient of a scalar loss as one vector [n]; no ``.grad`` is read or written.
@@ -154,9 +158,12 @@ class FlatAdam:
         Raises:
             UsageError: the loss is no scalar, or does not depend on one of the parameters.
         """
-        gradient = self.flat.gradient(loss)
+        return self.descend(self.flat.gradient(loss), loss.detach())
+
+    def descend(self, gradient: Tensor, loss: Tensor) -> Tensor:
+        """Take one step down a gradient [n] that is at hand, of a scalar loss; the norm is returned, as of a step."""
         norm: Tensor = torch.linalg.vector_norm(gradient)
-        health = (loss.detach() + norm).float()
+        health = (loss + norm).float()
         # x - x is 0 for a finite number and NaN for any other: 1 tells the kernel to leave everything as it is.
         refused = (health - health).nan_to_num_(nan=1.0)
         scale = None if self._max_norm is None else (norm / self._max_norm).clamp_(min=1.0).float()

@@ -150,10 +150,15 @@ def _sampler(config: OffPolicySettings, recurrent: bool) -> Sampler | None:
     if not recurrent:
         kind = PrioritizedSampler(alpha=config.priority_alpha, beta=config.priority_beta)
         return kind if config.prioritised else None
-    asked = "--prioritised" if config.prioritised else f"--n-step {config.n_step}" if config.n_step > 1 else ""
+    asked = {"--prioritised": "--no-prioritised"} if config.prioritised else {}
+    asked |= {f"--n-step {config.n_step}": "--n-step 1"} if config.n_step > 1 else {}
     if asked:
+        them, plain = (
+            "them" if len(asked) > 1 else "it",
+            "--policy mlp" if hasattr(config, "policy") else "an actor without a memory",
+        )
         raise UsageError(
-            f"A recurrent network learns from slices of steps that follow one another, which go without {asked}: "
-            "leave it out, or take --policy mlp."
+            "A recurrent network learns from slices of steps that follow one another, which go without "
+            f"{' and '.join(asked)}: leave {them} out ({' '.join(asked.values())}), or take {plain}."
         )
     return SliceSampler(config.slice_len)

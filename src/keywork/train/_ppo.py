@@ -19,7 +19,7 @@ from keywork.modules import RewardScaling, update_statistics
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
 from keywork.objectives import GAE, ClipPPOLoss
 from keywork.train._algorithm import Metrics
-from keywork.train._compile import changing, tensor_function
+from keywork.train._compile import LossGradient, changing
 from keywork.train._flat import FlatAdam
 from keywork.train._memory import acting, remembers, rows_in_minibatch
 from keywork.train._networks import NetworkSettings, networks_for
@@ -78,7 +78,7 @@ class PPO:
         seed: of the order in which minibatches are drawn.
         check: refuse parts that do not fit together; without it, the log says what is passed over.
         device: where the networks are put; left out, they stay where they are.
-        compile: compile the loss (see :func:`tensor_function`).
+        compile: compile the loss with its gradient (see :class:`LossGradient`).
 
     Raises:
         ContractError: the parts do not fit together.
@@ -128,10 +128,11 @@ class PPO:
             normalize_advantage=config.normalize_advantage,
             clip_value=config.clip_value or None,
         )
-        self._compile, self._run_loss = compile, tensor_function(self.loss, compile=compile)
         optimiser = optimiser_part("FlatAdam", self.loss, f"learning rate {config.learning_rate:g}")
         self.flow = Flow(env, collecting, self.gae, self.loss, optimiser, check=check)
         self.optimizer = FlatAdam(self.loss, lr=config.learning_rate, eps=1e-5, max_grad_norm=config.max_grad_norm)
+        self._differentiate = LossGradient(self.loss, self.optimizer.flat, _LOSSES, compile=compile)
+        self._compile = compile
         self._generator = torch.Generator().manual_seed(seed)
 
     def update(self, batch: TensorDict, progress: float) -> Metrics:
@@ -148,10 +149,10 @@ class PPO:
         self.gae(batch)
         rows: list[list[Tensor]] = []
         for inputs in self._minibatches(batch):
-            terms = self._run_loss(*inputs)
+            terms, total, gradient = self._differentiate(*inputs)
             if rows and config.target_kl and terms[_KL] > 1.5 * config.target_kl:
                 break
-            norm = self.optimizer.step(terms[0] + terms[1] + terms[2])
+            norm = self.optimizer.descend(gradient, total)
             rows.append([*terms, norm])
         self.optimizer.check()
         update_statistics(self.loss, batch)
@@ -174,7 +175,7 @@ _LOGGED = [
     *("loss/objective", "loss/critic", "loss/entropy"),
     *("ppo/entropy", "ppo/kl", "ppo/clip_fraction", "ppo/grad_norm"),
 ]
-_KL = _LOGGED.index("ppo/kl")
+_LOSSES, _KL = 3, _LOGGED.index("ppo/kl")
 
 
 def _check(config: PPOConfig) -> None:

@@ -189,7 +189,7 @@ def preset_of(algorithm: str, env: str) -> tuple[RunSettings, Any]:
             f"There is no preset of {algorithm} for the environment {env!r}.",
             where="--preset",
             expected="an environment whose settings are known",
-            got=f"presets of {algorithm} for {listed(there)}",
+            got=f"presets of {algorithm} for {listed(there)}" if there else f"no preset of {algorithm}",
             fix=f"{meant(env, there)}leave --preset out, and give the settings yourself",
         )
     of_run = {field.name for field in fields(RunSettings)}

@@ -12,6 +12,7 @@ from keywork.envs import Env
 from keywork.flow import Flow
 from keywork.nn import TensorDictModuleBase, TensorDictSequential
 from keywork.objectives import QuantileDQNLoss, SoftUpdate
+from keywork.train._actions import require_choices
 from keywork.train._algorithm import Metrics
 from keywork.train._compile import tensor_function
 from keywork.train._flat import FlatAdam
@@ -86,6 +87,7 @@ class QRDQN:
         compile: bool = False,
     ) -> None:
         _check(config)
+        require_choices(self.name, env)
         self.config = config
         self.policy = q_policy(env, config, num_quantiles=config.num_quantiles) if policy is None else policy
         where = device_of_parts(self.policy, device=device)

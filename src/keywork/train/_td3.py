@@ -13,6 +13,7 @@ from keywork.envs import Env
 from keywork.flow import Flow
 from keywork.nn import TensorDictModuleBase, TensorDictSequential
 from keywork.objectives import SoftUpdate, TD3Loss
+from keywork.train._actions import require_numbers
 from keywork.train._actor_critic import (
     ActorCriticSettings,
     action_critic,
@@ -90,6 +91,7 @@ class TD3:
     ) -> None:
         require_actor_critic(config)
         require_settings(config, above_zero=("policy_delay",), from_zero=("exploration_noise",))
+        require_numbers(self.name, env)
         self.config = config
         self.policy = pointing_actor(env, config) if actor is None else actor
         self.loss = TD3Loss(

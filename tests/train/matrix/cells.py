@@ -34,8 +34,14 @@ MEMORIES = {"GRU": "gru", "LSTM": "lstm"}
 WIDTH, SLICE = 8, 4
 ON_POLICY = {"num_cells": (WIDTH,), "num_steps": 8, "entropy_coeff": 0.01, "learning_rate": 1e-3}
 OFF_POLICY = {
-    **{"num_cells": (WIDTH,), "learning_starts": 24, "buffer_size": 64, "batch_size": 16, "slice_len": SLICE},
-    **{"train_freq": 4, "gradient_steps": 1, "learning_rate": 1e-3},
+    "num_cells": (WIDTH,),
+    "learning_starts": 16,
+    "buffer_size": 64,
+    "batch_size": 16,
+    "slice_len": SLICE,
+    "train_freq": 4,
+    "learning_rate": 1e-3,
+    "gradient_steps": 1,
 }
 SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "in memory": RandomSampler,
@@ -85,7 +91,9 @@ def kl_penalty(env: Any, body: str, storage: str) -> Pipeline:
         buffer.extend(gae(batch))
         return buffer.sample()
 
-    return Pipeline(collector, Flow(env, acting, gae, buffer, loss), loss, lambda batch: _step(loss, drawn(batch)), drawn)
+    return Pipeline(
+        collector, Flow(env, acting, gae, buffer, loss), loss, lambda batch: _step(loss, drawn(batch)), drawn
+    )
 
 
 def values(name: str, env: Any, body: str, storage: str, **options: Any) -> Pipeline:
@@ -131,11 +139,11 @@ ALGORITHMS: dict[str, tuple[Callable[[Any, str, str], Pipeline], str]] = {
     "dqn": (partial(values, "dqn"), worlds.CHOICES),
     "dqn, double": (partial(values, "dqn", double=True), worlds.CHOICES),
     "dqn, dueling": (partial(values, "dqn", dueling=True), worlds.CHOICES),
-    "dqn, n-step": (partial(values, "dqn", n_step=3), worlds.CHOICES),
     "dqn, noisy": (partial(values, "dqn", noisy=True), worlds.CHOICES),
     "dqn, c51": (partial(values, "dqn", distributional=True, num_atoms=11), worlds.CHOICES),
-    "rainbow": (partial(values, "rainbow", num_atoms=11), worlds.CHOICES),
     "qrdqn": (partial(values, "qrdqn", num_quantiles=5), worlds.CHOICES),
+    "dqn, n-step": (partial(values, "dqn", n_step=3), worlds.CHOICES),
+    "rainbow": (partial(values, "rainbow", num_atoms=11), worlds.CHOICES),
     "ddpg": (partial(actor_critic, "ddpg"), worlds.NUMBERS),
     "td3": (partial(actor_critic, "td3"), worlds.NUMBERS),
     "sac": (partial(actor_critic, "sac"), worlds.NUMBERS),
@@ -169,7 +177,10 @@ def _given(name: str, env: Any, body: str) -> dict[str, Any]:
         return {"actor": _plain_actor(env, body)}
     if body == "shared trunk":
         trunk = _trunk(env, None)
-        return {"actor": _headed(name, env, trunk), "critic": TensorDictSequential(trunk, _critic(env, name, _FEATURES))}
+        return {
+            "actor": _headed(name, env, trunk),
+            "critic": TensorDictSequential(trunk, _critic(env, name, _FEATURES)),
+        }
     if body in MEMORIES:
         return {"actor": _headed(name, env, _trunk(env, body))}
     return {}
@@ -219,7 +230,11 @@ def _replayed(env: Any, algorithm: Any, body: str, storage: str, n_step: int = 1
     if storage in (native, "prioritised"):
         replay = algorithm.replay
         return Pipeline(
-            algorithm.collector, algorithm.flow, algorithm.loss, partial(_update, algorithm), lambda _: replay.buffer.sample()
+            algorithm.collector,
+            algorithm.flow,
+            algorithm.loss,
+            partial(_update, algorithm),
+            lambda _: replay.buffer.sample(),
         )
     return _through(env, algorithm.collector.policy, algorithm.collector, algorithm.loss, storage, n_step)
 

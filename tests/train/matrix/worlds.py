@@ -20,7 +20,9 @@ class Nested(gymnasium.ObservationWrapper):
         super().__init__(env)
         rest = env.observation_space.shape[0] - 1
         body = spaces.Dict({"first": spaces.Box(-np.inf, np.inf, (1,)), "rest": spaces.Box(-np.inf, np.inf, (rest,))})
-        self.observation_space = spaces.Dict({"body": body, "lean": spaces.Discrete(2), "small": spaces.MultiBinary(rest)})
+        self.observation_space = spaces.Dict(
+            {"body": body, "lean": spaces.Discrete(2), "small": spaces.MultiBinary(rest)}
+        )
 
     def observation(self, x: np.ndarray) -> dict[str, Any]:
         small = (np.abs(x[1:]) < 0.1).astype(np.int8)

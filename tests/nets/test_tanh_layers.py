@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from keywork.nets import MLP, MLPConfig
+from keywork.nets._tanh_layers import tanh_layers
+
+ROWS = 70  # enough for a gradient
+
+
+def network(**options):
+    torch.manual_seed(0)
+    return MLP(3, 2, num_cells=[5, 4], **options)
+
+
+def one_by_one(net, x):
+    for layer in net:
+        x = layer(x)
+    return x
+
+
+@pytest.mark.parametrize("shape", [(ROWS, 3), (7, 10, 3), (0, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("ends_in_tanh", [False, True])
+def test_without_a_gradient_it_is_the_layers_one_after_the_other(shape, dtype, ends_in_tanh):
+    net = network(config=MLPConfig(activate_last_layer=ends_in_tanh, dtype=dtype))
+    x = torch.randn(shape, dtype=dtype)
+    kept = x.clone()
+    with torch.no_grad():
+        y = tanh_layers(x, net)
+        torch.testing.assert_close(y, one_by_one(net, x))
+    assert torch.equal(x, kept) and not y.requires_grad
+
+
+@pytest.mark.parametrize("shape", [(ROWS, 3), (7, 10, 3)])
+@pytest.mark.parametrize("ends_in_tanh", [False, True])
+@pytest.mark.parametrize("frozen", [None, "0.weight", "2.bias", "4.weight"])
+def test_the_gradient_is_theirs(shape, ends_in_tanh, frozen):
+    net = network(config=MLPConfig(activate_last_layer=ends_in_tanh, dtype=torch.float64))
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(name != frozen)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    asked = [x, *[parameter for parameter in net.parameters() if parameter.requires_grad]]
+    ours, theirs = tanh_layers(x, net), one_by_one(net, x)
+    weights = torch.randn_like(theirs)
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(torch.autograd.grad(ours, asked, weights), torch.autograd.grad(theirs, asked, weights))
+
+
+def test_the_gradient_has_a_gradient():
+    net = network(config=MLPConfig(dtype=torch.float64))
+    x = torch.randn(ROWS, 3, dtype=torch.float64, requires_grad=True)
+    found = []
+    for y in (tanh_layers(x, net), one_by_one(net, x)):
+        (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True)  # as a gradient penalty asks for it
+        found.append(torch.autograd.grad(slope.square().sum(), [x, *net.parameters()][:-1]))
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_it_can_be_run_backwards_twice():
+    net, x = network(), torch.randn(ROWS, 3)
+    y = tanh_layers(x, net).sum()
+    first = torch.autograd.grad(y, list(net.parameters()), retain_graph=True)
+    torch.testing.assert_close(torch.autograd.grad(y, list(net.parameters())), first)
+
+
+def test_a_weight_changed_before_the_way_back_is_noticed():
+    net = network()
+    y = tanh_layers(torch.randn(ROWS, 3), net).sum()
+    with torch.no_grad():
+        net[2].weight.add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
+def test_nan_and_infinity_go_through_without_a_warning():
+    net = network()
+    x = torch.tensor([[torch.nan, 0.0, 0.0], [torch.inf, 0.0, 0.0], [1e30, 1.0, 1.0]])
+    with torch.no_grad():
+        torch.testing.assert_close(tanh_layers(x, net), one_by_one(net, x), equal_nan=True)
+
+
+OTHERS = {
+    "relu": lambda: network(activation_class=nn.ReLU),
+    "norm": lambda: network(config=MLPConfig(norm_class=nn.LayerNorm)),
+    "no bias": lambda: network(config=MLPConfig(bias=False)),
+    "linear alone": lambda: MLP(3, 2, num_cells=[]),
+    "a shape": lambda: MLP(3, (2, 2)),
+    "bfloat16": lambda: network(config=MLPConfig(dtype=torch.bfloat16)),
+    "meta": lambda: network(config=MLPConfig(device="meta")),
+    "weight norm": lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)), nn.Tanh()),
+    "lazy": lambda: MLP(None, 2),
+}
+
+
+@pytest.mark.parametrize("make", OTHERS.values(), ids=list(OTHERS))
+def test_other_layers_are_left_to_themselves(make):
+    net = make()
+    like = next(net.parameters())
+    lazy = isinstance(like, nn.UninitializedParameter)
+    x = torch.zeros(ROWS, 3, dtype=like.dtype, device="cpu" if lazy else like.device)
+    assert tanh_layers(x, net) is None
+
+
+def test_a_gradient_of_few_rows_is_left_to_autograd():
+    net = network()
+    assert tanh_layers(torch.zeros(63, 3), net) is None
+    assert tanh_layers(torch.zeros(64, 3), net) is not None
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        lambda layer, seen: layer.register_forward_hook(lambda *_: seen.append(1)),
+        lambda layer, seen: layer.register_forward_pre_hook(lambda *_: seen.append(1)),
+        lambda layer, seen: layer.register_full_backward_hook(lambda *_: seen.append(1)),
+        lambda layer, seen: layer.register_full_backward_pre_hook(lambda *_: seen.append(1)),
+        lambda _, seen: nn.modules.module.register_module_forward_hook(lambda *_: seen.append(1)),
+    ],
+)
+def test_hooks_of_a_layer_are_called(hook):
+    net, seen = network(), []
+    handle = hook(net[1], seen)
+    try:
+        net(torch.ones(ROWS, 3)).sum().backward()
+    finally:
+        handle.remove()
+    assert seen
+
+
+def test_a_patched_layer_is_called():
+    net = network()
+    net[1].forward = lambda x: torch.zeros_like(x)
+    with torch.no_grad():
+        torch.testing.assert_close(net(torch.ones(ROWS, 3)), one_by_one(net, torch.ones(ROWS, 3)))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit, for itself
+def test_transforms_and_modes_see_the_layers():
+    net = network()
+    x = torch.randn(ROWS, 3)
+    expected = one_by_one(net, x).detach()
+    parameters = {name: parameter.detach() for name, parameter in net.named_parameters()}
+    torch.testing.assert_close(torch.func.functional_call(net, parameters, (x,)), expected)
+    torch.testing.assert_close(torch.vmap(net)(x), expected)
+    ours, slope = torch.func.jvp(net, (x,), (torch.ones_like(x),))
+    theirs, reference = torch.func.jvp(lambda x: one_by_one(net, x), (x,), (torch.ones_like(x),))
+    torch.testing.assert_close((ours, slope), (theirs, reference))
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x, torch.ones_like(x))
+        torch.testing.assert_close(torch.autograd.forward_ad.unpack_dual(net(dual)).tangent, reference)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert net(x).dtype is torch.bfloat16
+    traced = torch.jit.trace(net, x, check_trace=False)
+    torch.testing.assert_close(traced(x + 1.0), one_by_one(net, x + 1.0))
+    exported = torch.export.export(net, (x,)).module()
+    torch.testing.assert_close(exported(x + 1.0), one_by_one(net, x + 1.0))
+    with torch._subclasses.FakeTensorMode(allow_non_fake_inputs=True):
+        assert net(x).shape == (ROWS, 2)
+
+
+def test_it_learns_like_the_layers():
+    net = network()
+    twin = nn.Sequential(*copy.deepcopy(list(net)))
+    x = torch.randn(ROWS, 3)
+    for each in (net, twin):
+        optimizer = torch.optim.SGD(each.parameters(), lr=0.1)
+        for _ in range(20):
+            optimizer.zero_grad()
+            F.mse_loss(each(x), x[:, :2]).backward()
+            optimizer.step()
+    torch.testing.assert_close(list(net.parameters()), list(twin.parameters()), rtol=1e-4, atol=1e-5)
