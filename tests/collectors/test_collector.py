@@ -9,7 +9,7 @@ from keywork.collectors import Collector
 from keywork.distributions import Categorical
 from keywork.envs import VALID, GymEnv
 from keywork.modules import ProbabilisticActor
-from keywork.nn import TensorDictModule, TensorDictModuleBase
+from keywork.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential
 
 
 class Diary(gymnasium.Env):
@@ -204,3 +204,21 @@ def test_an_option_that_there_is_not_is_refused():
         "Collector.__init__() got an unexpected keyword argument 'init_random_frame'; did you mean "
         "'init_random_frames'?"
     )
+
+
+def test_an_environment_that_was_used_in_between_begins_anew(caplog):
+    torch.manual_seed(0)
+    policy = TensorDictModule(nn.Linear(4, 3), ["observation"], ["scores"])
+    actor = TensorDictSequential(policy, TensorDictModule(lambda x: x[..., :2].argmax(-1), ["scores"], ["action"]))
+    with GymEnv("CartPole-v1", num_envs=2, seed=0) as env:
+        collector = Collector(env, actor, frames_per_batch=6)
+        collector.collect()
+        shown = env.begin()["observation"].copy()  # what an evaluation does, with steps after it
+        env.advance(torch.tensor([0, 1]))
+        with caplog.at_level("WARNING", "keywork"):
+            batch = collector.collect()
+    assert "has been reset by somebody else" in caplog.text
+    assert batch["is_init"][:, 0].all()
+    # Episodes of their own: each step goes on from where the last one led, and not from the one that is past.
+    torch.testing.assert_close(batch["observation"][:, 1:], batch["next", "observation"][:, :-1])
+    assert not (batch["observation"][:, 0] == torch.from_numpy(shown)).all()

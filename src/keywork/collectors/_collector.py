@@ -31,9 +31,10 @@ _LOG = logging.getLogger("keywork")
 class Collector:
     """Let a policy act in an environment, and hand out what happens in batches ``[num_envs, T]``.
 
-    Episodes go on from one batch to the next. A batch holds what the environment shows, everything that the policy
-    writes, and under ``"next"`` what each action led to. Every batch has memory of its own: on the device of the
-    environments where these give tensors, as those of :mod:`keywork.envs.native` do, and on the CPU else.
+    Episodes go on from one batch to the next, unless the environment is reset in between. A batch holds what the
+    environment shows, everything that the policy writes, and under ``"next"`` what each action led to. Every batch has
+    memory of its own: on the device of the environments where these give tensors, as those of
+    :mod:`keywork.envs.native` do, and on the CPU else.
 
     What a policy carries (the state of a recurrent module, say) goes from ``("next", key)`` of one step to ``key`` of
     the following one, and begins each episode as the ``carried_specs`` of the policy's modules say: with zeros.
@@ -123,7 +124,7 @@ class Collector:
         self._root: dict[Key, Any] | None = None  # what is acted on next: arrays or tensors, as the environment gives
         self._home: torch.device | None = None  # where its tensors are; None for arrays
         self._moved_to: torch.device | None = None  # the policy's device, if it is another
-        self._carried = Carried(policy, env.num_envs)
+        self._begun = 0  # how often the environment had begun when this began
         counts = options.get("anneal", True) and self.exploration_type is ExplorationType.RANDOM
         parts = policy.modules() if counts and policy is not None else ()
         self._fading = [part for part in parts if isinstance(part, ExplorationModule)]
@@ -141,7 +142,7 @@ class Collector:
             NonFiniteError: the policy has written a NaN, or an action that is not finite.
             EnvError: an environment has failed.
         """
-        if self._root is None:
+        if self._root is None or self.env.begun != self._begun:
             self._begin()
         random = min(self._steps, -(-max(0, self.init_random_frames - self.frames) // self.env.num_envs))
         columns, act = Columns(self.env.num_envs, self._steps, self._home), self._acting()
@@ -176,7 +177,10 @@ class Collector:
         self.frames = int(state["frames"])
 
     def _begin(self) -> None:
-        shown = self.env.begin(self._seed)
+        if self._root is not None:  # an evaluation in the same environments, say: what was to be acted on is past
+            _LOG.warning("Collector: %s has been reset by somebody else; its episodes begin anew.", self.env.name)
+        shown = self.env.begin(self._seed if self._root is None else None)
+        self._begun, self._carried = self.env.begun, Carried(self.policy, self.env.num_envs)
         tensor = next((value for value in shown.values() if isinstance(value, Tensor)), None)
         is_init: Any = np.ones((self.env.num_envs, 1), np.bool_)
         if tensor is not None:

@@ -27,6 +27,7 @@ class Env(Protocol):
         action_key: what the action is called.
         clip_actions: whether actions outside of their bounds are put on them.
         has_gaps: whether a step may be none of an episode (see `Transition.valid`).
+        begun: how often :meth:`begin` was called.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Env(Protocol):
     action_key: Key
     clip_actions: bool
     has_gaps: bool
+    begun: int
 
     @property
     def specs(self) -> Composite:

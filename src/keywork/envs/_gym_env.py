@@ -69,6 +69,7 @@ class GymEnv:
         clip_actions: as it was given.
         has_gaps: whether a step may be none of an episode, and is masked (see `Transition.valid`): a vector environment
             with next-step autoreset.
+        begun: how often :meth:`begin` was called.
 
     Raises:
         UsageError: there is no such environment, it cannot be run as asked, or its mask does not fit its actions.
@@ -106,6 +107,7 @@ class GymEnv:
         self.action_key: Key = ACTION
         self.clip_actions = clip_actions
         self.has_gaps = backend.masks
+        self.begun = 0
         try:
             gate = ActionGate(backend.action_space, backend.num_envs, one_hot=one_hot, clip=clip_actions)
             self._stepper = Stepper(self.name, backend, gate, seed)
@@ -148,6 +150,7 @@ class GymEnv:
         Raises:
             EnvError: an environment failed, or this one is closed.
         """
+        self.begun += 1
         return self._stepper.begin(seed)
 
     def advance(self, action: np.ndarray | Tensor) -> Transition[np.ndarray]:

@@ -71,7 +71,14 @@ class LossGradient:
         self._loss, self._parameters, self._losses = loss, parameters, losses
         self._compiled = torch.compile(self.of_vector, dynamic=False) if compile else None
         self._is_first = True
-        self._runner, self._names = _Runner(loss), [f"loss.{name}" for name in parameters.names]
+        self._runner, number_of = _Runner(loss), {one: number for number, one in enumerate(parameters.parameters)}
+        # By the places where they are: a module that two others share is one place, a tensor that two share is at two.
+        self._numbers = {
+            f"{path}.{name}": number_of[parameter]
+            for path, module in self._runner.named_modules()
+            for name, parameter in module.named_parameters(recurse=False)
+            if parameter in number_of
+        }
 
     def __call__(self, *inputs: Any) -> tuple[Terms, Tensor, Tensor]:
         """The terms, the sum, and the gradient.
@@ -91,8 +98,9 @@ class LossGradient:
         """The same as a function of the parameters, too."""
 
         def total_of(vector: Tensor) -> tuple[Tensor, Terms]:
-            given = dict(zip(self._names, self._parameters.pieces(vector), strict=True))
-            terms: Terms = torch.func.functional_call(self._runner, given, inputs)
+            pieces = self._parameters.pieces(vector)
+            given = {name: pieces[number] for name, number in self._numbers.items()}
+            terms: Terms = torch.func.functional_call(self._runner, given, inputs, tie_weights=False)
             return reduce(torch.add, terms[: self._losses]), terms
 
         gradient, (total, terms) = torch.func.grad_and_value(total_of, has_aux=True)(vector)

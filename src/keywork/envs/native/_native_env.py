@@ -56,6 +56,7 @@ class NativeEnv(ABC):
         reward_spec: of the reward.
         action_key: where `step` looks for the action.
         has_gaps: never; see `Transition.valid`.
+        begun: how often :meth:`begin` was called.
 
     Raises:
         UsageError: it cannot be run as asked.
@@ -91,6 +92,7 @@ class NativeEnv(ABC):
         self.seed = fresh_seed() if seed is None else seed
         self.action_key: Key = ACTION
         self.has_gaps = False
+        self.begun = 0
         self.action_spec: Spec = self.acted.to(self.device)
         self.reward_spec: Spec = Unbounded((1,), device=self.device)
         self.observation_spec = Composite({OBSERVATION: self.observed.to(self.device)})
@@ -160,6 +162,7 @@ class NativeEnv(ABC):
         """
         if self._closed:
             raise EnvError(f"{self.name!r} cannot be reset: {self._no_step}")
+        self.begun += 1
         if self._no_step is None:
             self._check()
         if seed is not None:
