@@ -360,7 +360,8 @@ def test_single_steps_are_not_taken_for_a_sequence():
         "  where: sequence mode\n"
         "  expected: a batch [*B, T] of rows, whose last dimension is time\n"
         "  got: a batch [12]\n"
-        "  fix: draw minibatches of whole rows: batch[rows]; or, if this is one row, batch.unsqueeze(0)"
+        "  fix: draw whole rows: batch[rows], or sampler=SliceSampler(16) in a buffer; or, if this is one row, "
+        "batch.unsqueeze(0)"
     )
 
 

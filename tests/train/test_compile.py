@@ -49,7 +49,7 @@ class TestLossGradient:
     @pytest.mark.parametrize("compile", [False, True])
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler about torch
     def test_by_hand(self, compile, monkeypatch):
-        # x = 3, y = 5. At w = 2: error 1, losses 1 and 2, gradient 2 · 1 · 3 + 1. At w = 1: -2, 4 and 1, -2 · 2 · 3 + 1.
+        # x = 3, y = 5. At w = 2: error 1, losses 1 and 2, slope 2 · 1 · 3 + 1. At w = 1: -2, 4 and 1, -2 · 2 · 3 + 1.
         traced = torch.compile
         monkeypatch.setattr(torch, "compile", lambda f, **more: traced(f, backend="eager", fullgraph=True, **more))
         torch._dynamo.utils.counters.clear()
@@ -82,3 +82,29 @@ class TestLossGradient:
             _, total, gradient = gradient_of(*inputs)
             assert torch.equal(theirs.descend(gradient, total), norm)
         assert torch.equal(plain.linear.weight, other.linear.weight)
+
+    def test_what_is_shared_is_one_parameter(self):
+        class Shared(TensorDictModuleBase):
+            """A layer that two parts have, and a weight that two layers have."""
+
+            def __init__(self) -> None:
+                super().__init__(["x"], ["loss"])
+                trunk = nn.Linear(2, 2)
+                self.first, self.second = nn.Sequential(trunk, nn.Linear(2, 2)), nn.Sequential(trunk, nn.Linear(2, 2))
+                self.second[1].weight = self.first[1].weight
+
+            def compute(self, x):
+                return ((self.first(x) - self.second(x).square()).mean(),)
+
+        torch.manual_seed(0)
+        loss = Shared()
+        flat = FlatParameters(loss)
+        gradient_of, x = LossGradient(loss, flat, 1), torch.randn(5, 2)
+        _, total, gradient = gradient_of(x)
+        parameters = list(loss.parameters())
+        (_, again, by_vector), doubled = gradient_of.of_vector(flat.vector, x), 2.0 * flat.vector
+        torch.testing.assert_close((again, by_vector), (total, gradient))
+        assert all(one is other for one, other in zip(parameters, loss.parameters(), strict=True))
+        _, other, _ = gradient_of.of_vector(doubled, x)
+        flat.vector.mul_(2.0)
+        torch.testing.assert_close(other, loss.run(x)[0].detach())

@@ -75,7 +75,7 @@ def soft_policy_loss(log_prob: Tensor, q: Tensor, *, alpha: float | Tensor) -> T
     return (alpha.detach() if isinstance(alpha, Tensor) else alpha) * log_prob - q
 
 
-def temperature_loss(log_alpha: Tensor, log_prob: Tensor, *, target_entropy: float) -> Tensor:
+def temperature_loss(log_alpha: Tensor, log_prob: Tensor, *, target_entropy: float | Tensor) -> Tensor:
     """Per-sample loss -α (log π(a) + H̄),  α = exp(log α), to be minimised   (Haarnoja et al. 2018, arXiv 1812.05905).
 
     It raises α while the entropy -log π is below H̄, and lowers it while it is above. Only α has a gradient.
@@ -83,7 +83,8 @@ def temperature_loss(log_alpha: Tensor, log_prob: Tensor, *, target_entropy: flo
     Args:
         log_alpha: the logarithm of the temperature, a scalar or a tensor that broadcasts.
         log_prob: log-probabilities of actions that the policy drew [*B].
-        target_entropy: H̄; the paper's choice is minus the number of the action's dimensions.
+        target_entropy: H̄, a number, or one for each sample [*B]; the paper's choice is minus the number of the
+            action's dimensions.
 
     >>> temperature_loss(torch.tensor(0.0), torch.tensor([-1.0, 3.0]), target_entropy=-2.0)
     tensor([ 3., -1.])

@@ -30,7 +30,7 @@ class AdditiveGaussianModule(ExplorationModule):
         sigma_end: σ from frame N on.
         annealing_num_steps: N. Frames are counted with :meth:`step`, of all environments together.
         mean: of ε.
-        std: of ε.
+        std: of ε; a tensor of the action's shape where its elements are of different ranges.
         action_key: the action, which is read and written.
         safe: whether to project; without it the action may leave its spec, which then need not be known.
         options: see :class:`SpecAliases`.
@@ -45,6 +45,8 @@ class AdditiveGaussianModule(ExplorationModule):
     tensor(True)
     """
 
+    _std: Tensor
+
     def __init__(
         self,
         spec: Any = None,
@@ -52,7 +54,7 @@ class AdditiveGaussianModule(ExplorationModule):
         sigma_end: float = 0.1,
         annealing_num_steps: int = 1000,
         mean: float = 0.0,
-        std: float = 1.0,
+        std: float | Tensor = 1.0,
         *,
         action_key: Any = ACTION,
         safe: bool = True,
@@ -60,7 +62,8 @@ class AdditiveGaussianModule(ExplorationModule):
     ) -> None:
         owner = type(self).__name__
         require_known(owner, options, SpecAliases.__annotations__)
-        if not (math.isfinite(mean) and 0.0 <= std < math.inf):
+        spread = torch.as_tensor(std)
+        if not (math.isfinite(mean) and bool(((spread >= 0.0) & spread.isfinite()).all())):
             raise refusal(
                 UsageError,
                 f"{owner} cannot be built: there is no such normal distribution.",
@@ -69,10 +72,12 @@ class AdditiveGaussianModule(ExplorationModule):
                 got=f"mean={mean!r}, std={std!r}",
                 fix="mean=0.0, std=1.0",
             )
-        self._mean, self._std, self.safe = float(mean), float(std), safe
+        self._mean, self.safe = float(mean), safe
         annealing = Annealing(owner, "sigma", sigma_init, sigma_end, annealing_num_steps)
         key = as_key(action_key)
         super().__init__([key], [key], annealing, one_spec(owner, spec, options))
+        self._is_plain = not isinstance(std, Tensor) and std == 1.0 and mean == 0.0
+        self.register_buffer("_std", spread.detach().clone(), persistent=False)
         self.to(options.get("device"))
 
     @property
@@ -87,8 +92,8 @@ class AdditiveGaussianModule(ExplorationModule):
     def explore(self, action: Any, *others: Any) -> tuple[Any, ...]:
         """Add the noise."""
         noise = torch.randn_like(action)
-        if self._std != 1.0 or self._mean != 0.0:
-            noise = self._mean + self._std * noise
+        if not self._is_plain:
+            noise = self._mean + self._std.to(noise.dtype) * noise
         noisy = action + self._strength * noise
         if not self.safe:
             return (noisy,)

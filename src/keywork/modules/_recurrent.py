@@ -208,5 +208,6 @@ class RecurrentModule(TensorDictModuleBase):
             where="sequence mode",
             expected="a batch [*B, T] of rows, whose last dimension is time",
             got=f"a batch {list(batch)}",
-            fix="draw minibatches of whole rows: batch[rows]; or, if this is one row, batch.unsqueeze(0)",
+            fix="draw whole rows: batch[rows], or sampler=SliceSampler(16) in a buffer; or, if this is one row, "
+            "batch.unsqueeze(0)",
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, final
 
 import torch
@@ -37,7 +36,8 @@ class DiscreteSACLoss(ActorCriticLoss):
         gamma: discount γ in [0, 1].
         alpha_init: α at the start.
         fixed_alpha: whether it stays so; there is no ``"loss_alpha"`` then.
-        target_entropy: H̄; ``"auto"`` is 0.98 log n, as in the paper.
+        target_entropy: H̄; ``"auto"`` is 0.98 log n, as in the paper, in each state of the n choices that its mask
+            allows.
         num_qvalue_nets: how many critics to make of one.
 
     Reads what :class:`DDPGLoss` does, and writes what :class:`SACLoss` does.
@@ -105,11 +105,14 @@ class DiscreteSACLoss(ActorCriticLoss):
         value = expected_soft_value(q, log_probs, alpha=alpha).squeeze(-1)
         negative = -expected_soft_value(torch.zeros_like(q), log_probs.detach(), alpha=1.0).squeeze(-1)  # -H(π)
         learns = self.temperature.learns
-        loss_alpha = mean(self.temperature.loss(negative, self._aim(q)), held) if learns else None
+        loss_alpha = mean(self.temperature.loss(negative, self._aim(log_probs)), held) if learns else None
         return SoftActorTerms(-mean(value, held), loss_alpha, alpha, -mean(negative, held))
 
-    def _aim(self, q: Tensor) -> float:
-        return 0.98 * math.log(q.shape[-1]) if self.target_entropy == "auto" else float(self.target_entropy)
+    def _aim(self, log_probs: Tensor) -> float | Tensor:
+        if self.target_entropy != "auto":
+            return float(self.target_entropy)
+        # Of all n, whatever is allowed, no policy could reach it: the temperature would grow for ever.
+        return 0.98 * (log_probs > -torch.inf).sum(-1).to(log_probs.dtype).log()
 
     def compute(self, *inputs: Any) -> tuple[Tensor, ...]:
         """The losses of a batch ``[*B]``."""

@@ -45,6 +45,6 @@ class Temperature(nn.Module):
         """α, a constant."""
         return self.log_alpha.detach().exp()
 
-    def loss(self, log_prob: Tensor, target_entropy: float) -> Tensor:
+    def loss(self, log_prob: Tensor, target_entropy: float | Tensor) -> Tensor:
         """Per sample, -α (log π(a) + H̄)."""
         return temperature_loss(self.log_alpha, log_prob, target_entropy=target_entropy)

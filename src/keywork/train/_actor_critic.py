@@ -98,14 +98,22 @@ def choice_critic(env: Env, settings: ActorCriticSettings) -> TensorDictModuleBa
 def noise_of(env: Env, noise: float) -> AdditiveGaussianModule:
     """Gaussian noise of this spread, in actions from -1 to 1, on what an actor does; the action stays in its bounds.
 
+    Each element has the spread in its own range.
+
     >>> from keywork.envs import GymEnv
     >>> with GymEnv("Pendulum-v1") as env:  # whose actions are from -2 to 2
     ...     noise_of(env, 0.1).sigma
     tensor(0.2000)
     """
     spec = env.action_spec
-    half = float((spec.high - spec.low).mean()) / 2 if isinstance(spec, Bounded) else 1.0
-    return AdditiveGaussianModule(spec, sigma_init=noise * half, sigma_end=noise * half, action_key=env.action_key)
+    half = torch.ones(spec.shape)
+    if isinstance(spec, Bounded):
+        half = torch.where(spec.low.isfinite() & spec.high.isfinite(), (spec.high - spec.low) / 2, 1.0)
+    # A plain number, where one does for all elements, takes less time.
+    one = half.flatten()[:1].tolist() if bool((half == half.flatten()[:1]).all()) else []
+    sigma = noise * one[0] if one else noise
+    std: float | Tensor = 1.0 if one else half
+    return AdditiveGaussianModule(spec, sigma_init=sigma, sigma_end=sigma, std=std, action_key=env.action_key)
 
 
 def collecting(owner: str, actor: TensorDictModuleBase, critic: nn.Module) -> TensorDictModuleBase:

@@ -95,7 +95,7 @@ class Replay:
     ) -> None:
         self._config, self._device = config, device
         self._sampler = _sampler(config, recurrent)
-        self._frames = 0
+        self._frames, self._starts = 0, _first_draw(config, env, recurrent)
         size = _slices_in_batch(config) if recurrent else config.batch_size
         made_here = [DISCOUNT, PRIORITY_WEIGHT, *([] if env.has_gaps else [VALID])]
         keys: list[Key] = [key for key in loss.in_keys if key not in made_here]
@@ -119,7 +119,7 @@ class Replay:
         config = self._config
         self.buffer.extend(batch)
         self._frames += batch.numel()
-        if self._frames < config.learning_starts:
+        if self._frames < self._starts:
             return
         if isinstance(self._sampler, PrioritizedSampler):
             self._sampler.beta = config.priority_beta + (1.0 - config.priority_beta) * progress
@@ -130,6 +130,22 @@ class Replay:
         """Say how far off the loss was on a drawn batch, ``[B]``; counts only where the settings ask for it."""
         if self._config.prioritised:
             self.buffer.update_priority(sample[INDEX], error)
+
+
+def _first_draw(config: OffPolicySettings, env: Env, recurrent: bool) -> int:
+    """After how many steps there is something to learn from: of slices, when each stream may hold a whole one.
+
+    Raises:
+        UsageError: the buffer will never hold that much.
+    """
+    least = env.num_envs * (config.slice_len if recurrent else 1)
+    if config.buffer_size < least:
+        each = f"a slice of slice_len={config.slice_len} steps" if recurrent else "a step"
+        raise UsageError(
+            f"buffer_size is {config.buffer_size}, too small for {each} of each of {env.num_envs} environments: type "
+            f"--buffer-size {least} or more, or a smaller --num-envs."
+        )
+    return max(config.learning_starts, least)
 
 
 def _slices_in_batch(config: OffPolicySettings) -> int:
