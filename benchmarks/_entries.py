@@ -47,6 +47,22 @@ def _train(
     return Entry(f"{algorithm} {env}", command, seeds, published, source)
 
 
+def _world(name: str, options: str, note: str, goal: tuple[float, str]) -> Entry:
+    command = f"PYTHONPATH=benchmarks keywork train ppo --env worlds:{options}"
+    return Entry(name, command, 3, (goal[0], None), goal[1], note)
+
+
+_ROWS = " --num-steps 64 --minibatch-size 256 --num-epochs 10 --total-steps 200000"
+_GOAL_CART_POLE = 475.0, "nothing for these settings; CartPole-v1 counts as solved from 475"
+_GOAL_DOORS = 19.0, "nothing, the environment is ours; 20 is the most there is"
+_CART_POLE = (
+    "CartPole without its velocities (benchmarks/worlds.py): with a memory and without one. The row without one is "
+    "there to fail."
+)
+_DOORS = (
+    "Fifty doors, two of them open, others at each step (benchmarks/worlds.py): what is open as a mask of actions, and "
+    "as an observation like any other. The row without a mask is there to fail."
+)
 _FEW = " --eval-episodes 20"  # of a thousand steps each
 
 ENTRIES = [
@@ -68,6 +84,10 @@ ENTRIES = [
     _train("ddpg", "Pendulum-v1", 3, (-152.099, 94.282), f"{ZOO}, 20,000 steps"),
     _train("td3", "Pendulum-v1", 3, (-151.855, 90.227), f"{ZOO}, 20,000 steps"),
     _train("sac", "Pendulum-v1", 3, (-156.995, 88.714), f"{ZOO}, 20,000 steps"),
+    _world("recurrent ppo CartPoleNoVel-v1", "CartPoleNoVel-v1 --policy gru" + _ROWS, _CART_POLE, _GOAL_CART_POLE),
+    _world("memoryless ppo CartPoleNoVel-v1", "CartPoleNoVel-v1" + _ROWS, _CART_POLE, _GOAL_CART_POLE),
+    _world("masked ppo Doors-v0", "Doors-v0 --total-steps 50000", _DOORS, _GOAL_DOORS),
+    _world("unmasked ppo DoorsUnmasked-v0", "DoorsUnmasked-v0 --total-steps 50000", _DOORS, _GOAL_DOORS),
     _train("ppo", "HalfCheetah-v5", 3, (1442.64, 46.03), f"{CLEANRL}, HalfCheetah-v4, 1,000,000 steps", _FEW),
     _train("ppo", "Hopper-v5", 3, (2382.86, 271.74), f"{CLEANRL}, Hopper-v4, 1,000,000 steps", _FEW),
     _train("ppo", "Walker2d-v5", 3, (2287.95, 571.78), f"{CLEANRL}, Walker2d-v4, 1,000,000 steps", _FEW),

@@ -10,7 +10,6 @@ from statistics import median
 import torch
 from _timing import table
 
-from keywork.collectors import Collector
 from keywork.envs import Env, GymEnv
 from keywork.envs.native import Acrobot, CartPole, MountainCar, MountainCarContinuous, NativeEnv, Pendulum
 from keywork.train import PPO, PPOConfig
@@ -88,7 +87,7 @@ def _whole(rounds: int) -> Iterator[list[str]]:
         }
         for name, (env, compile) in kinds.items():
             ppo = PPO(env, WHOLE, compile=compile)
-            contestants[f"{name}: Collector"] = Collector(env, ppo.policy, frames_per_batch=NUM_ENVS * 32).collect
+            contestants[f"{name}: Collector"] = ppo.collector.collect
             contestants[f"{name}: PPO"] = lambda ppo=ppo: ppo.update(ppo.collector.collect(), 0.0)
         times: dict[str, list[float]] = {name: [] for name in contestants}
         for number in range(1 + rounds):
@@ -98,4 +97,4 @@ def _whole(rounds: int) -> Iterator[list[str]]:
                 if number:
                     times[name].append(time.perf_counter() - began)
     for name, own in times.items():
-        yield [name, f"{NUM_ENVS * 32 / median(own):,.0f}"]
+        yield [name, f"{NUM_ENVS * WHOLE.num_steps / median(own):,.0f}"]

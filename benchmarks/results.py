@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -43,10 +44,12 @@ class Result:
 def run(entry: Entry, seed: int, extra: list[str]) -> Result:
     """One seed of one entry, by the command line."""
     with tempfile.TemporaryDirectory() as folder:
-        words = shlex.split(entry.command)[1:]
+        words = shlex.split(entry.command.removeprefix("PYTHONPATH=benchmarks "))[1:]
         options = ["--seed", str(seed), "--name", "run", "--runs", folder, *extra]
         command = [str(Path(sys.executable).with_name("keywork")), *words, *options]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        path = os.pathsep.join([str(ROOT / "benchmarks"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+        quiet = {"stdout": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": path}, **quiet)
         rows = [json.loads(line) for line in (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()]
     last = rows[-1]
     seconds = max(row.get("time", 0.0) for row in rows)

@@ -16,12 +16,12 @@ SHARING = "a2c, ppo or reinforce"
     [
         (
             "ppo",
-            "--prioritised",
-            "ppo has no option --prioritised: it learns from the batch that it has just collected, and keeps no buffer "
+            "--prioritized",
+            "ppo has no option --prioritized: it learns from the batch that it has just collected, and keeps no buffer "
             f"to draw from. Leave it out, or train {BUFFERED}.",
         ),
         ("a2c", "--n-step 3", f"keeps no buffer to draw from. Leave it out, or train {BUFFERED}."),
-        ("reinforce", "--no-prioritised", "reinforce has no option --no-prioritised: it learns from the batch"),
+        ("reinforce", "--no-prioritized", "reinforce has no option --no-prioritized: it learns from the batch"),
         (
             "dqn",
             "--share-trunk",

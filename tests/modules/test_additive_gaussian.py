@@ -36,6 +36,16 @@ def test_every_element_has_noise_of_its_own():
     assert len(noise.flatten().unique()) == 15
 
 
+def test_elements_may_have_spreads_of_their_own():
+    std = torch.tensor([1.0, 100.0])
+    explore = AdditiveGaussianModule(Unbounded(2), sigma_init=0.5, sigma_end=0.5, std=std)
+    found = explore(torch.zeros(N, 2)).std(0) / std  # 0.5 each, with a standard error of 0.5 / sqrt(2 N)
+    assert (found - 0.5).abs().max().item() < 4.0 * 0.5 / math.sqrt(2 * N)
+    assert "_std" not in explore.state_dict()
+    with pytest.raises(UsageError, match="std not below 0"):
+        AdditiveGaussianModule(Unbounded(2), std=-std)
+
+
 def test_what_leaves_the_spec_is_brought_back():
     spec = Bounded([-1.0, 0.0], [1.0, 10.0])
     explored = AdditiveGaussianModule(spec, sigma_init=5.0)(torch.zeros(1000, 2))

@@ -126,6 +126,7 @@ class Raw(nn.Module):
         (ValueOperator(MLP(5, 1), ["observation", "action"], ["q"]), 2, "no-value"),
         ([], 2, "no-critic"),
         (critic(), 0, "no-critic"),
+        ([critic()] * 2, 2, "one-critic"),
         (ValueOperator(Raw(), ["observation", "action"]), 2, "equal-members"),
         (ValueOperator(nn.LazyLinear(1), ["observation", "action"]), 2, "lazy-parameter"),
     ],

@@ -103,6 +103,18 @@ def test_what_a_mask_forbids_counts_for_nothing():
     assert out["entropy"].item() == pytest.approx(math.log(2.0))
 
 
+def test_the_entropy_aimed_at_is_one_that_the_mask_leaves_room_for():
+    net = TensorDictModule(lambda x, m: (x @ torch.zeros(3, 4), m), ["observation", "action_mask"], ["logits", "mask"])
+    policy = ProbabilisticActor(net, ["logits", "mask"], distribution_class=MaskedCategorical)
+    loss = DiscreteSACLoss(policy, [critic()], alpha_init=2.0)
+    td = batch(3).apply(lambda x: x.float() if x.is_floating_point() else x)
+    rows = torch.tensor([[True, True, False, False], [True, False, False, False], [True, True, True, True]])
+    td["action"] = torch.zeros(3, dtype=torch.int64)
+    td["action_mask"], td["next", "action_mask"] = rows, rows
+    # alpha mean (H - 0.98 log n) with H = log n, of 2, 1 and 4 choices: 2 * 0.02 (log 2 + 0 + log 4) / 3.
+    assert loss(td)["loss_alpha"].item() == pytest.approx(0.04 * math.log(8.0) / 3, rel=1e-4)
+
+
 def test_a_policy_of_action_values_judges():
     loss = DiscreteSACLoss(actor(), QValueActor(nn.Linear(3, 4), spec=Choice(4))).double()
     assert loss(batch())["td_error"].shape == (6,)

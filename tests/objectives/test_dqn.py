@@ -122,6 +122,8 @@ def test_an_end_need_not_allow_anything():
     assert loss(steps(nothing, reward=2.0, terminated=True))["target_mean"].item() == 2.0
     with pytest.raises(SpecError, match=r"the action mask of row \[0\] allows none"):
         loss(steps(nothing, reward=2.0))
+    none = {**nothing, ("collector", "valid"): torch.tensor([[False]])}
+    assert loss(steps(none, reward=2.0))["loss"].item() == 0.0
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 1)])

@@ -228,6 +228,12 @@ def test_a_temperature_out_of_range_is_refused():
         SACLoss(actor(), critic(), alpha_init=0.0)
 
 
+@pytest.mark.parametrize("target", ["automatic", float("nan"), None])
+def test_a_target_entropy_that_is_no_number_is_refused(target):
+    with pytest.raises(UsageError, match="target_entropy is out of range"):
+        SACLoss(actor(), critic(), target_entropy=target)
+
+
 def test_what_only_tells_has_no_gradient():
     loss = SACLoss(actor(), critic()).double()
     out = loss(batch())

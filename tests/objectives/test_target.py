@@ -156,8 +156,9 @@ def test_a_share_out_of_range_is_refused(tau):
 
 
 def test_no_number_of_steps_is_refused():
-    with pytest.raises(UsageError, match="HardUpdate cannot be built: every is out of range"):
-        HardUpdate(loss_of(1.0, 2.0), every=0)
+    for every in (0, 2.5):
+        with pytest.raises(UsageError, match="HardUpdate cannot be built: every is out of range"):
+            HardUpdate(loss_of(1.0, 2.0), every=every)
 
 
 @pytest.mark.parametrize("update", [SoftUpdate, HardUpdate])

@@ -19,7 +19,7 @@ from keywork.modules import AdditiveGaussianModule, GRUModule, ProbabilisticActo
 from keywork.nets import MLP
 from keywork.nn import TensorDictModule, set_exploration_type
 from keywork.train import DDPG, SAC, TD3, DDPGConfig, DiscreteSAC, DiscreteSACConfig, SACConfig, TD3Config
-from keywork.train._actor_critic import scale_of
+from keywork.train._actor_critic import noise_of, scale_of
 
 SMALL = {"learning_starts": 16, "batch_size": 8, "buffer_size": 500, "num_cells": (8,), "log_every": 16, "slice_len": 4}
 KINDS = {DDPG: DDPGConfig(**SMALL), TD3: TD3Config(**SMALL), SAC: SACConfig(**SMALL)}
@@ -66,6 +66,19 @@ def test_as_many_gradient_steps_as_steps_were_taken(kind, monkeypatch):
         assert len(taken) == 6
 
 
+@pytest.mark.parametrize("kind", ALL)
+def test_targets_move_a_little_with_each_gradient_step(kind):
+    delay = {"policy_delay": 1} if kind is TD3 else {}
+    with env_of(kind) as env:
+        algorithm = kind(env, replace(ALL[kind], learning_starts=0, gradient_steps=1, tau=0.25, **delay))
+        before = [weights(target) for _, target in algorithm.loss.targets]
+        rounds(algorithm, 1)
+        pairs = [(weights(network), weights(target)) for network, target in algorithm.loss.targets]
+        for old, (network, target) in zip(before, pairs, strict=True):
+            assert not torch.equal(old, network)
+            torch.testing.assert_close(target, 0.25 * network + 0.75 * old)
+
+
 def test_an_update_of_td3_is_that_of_the_paper():
     with env_of(TD3) as env:
         config = replace(KINDS[TD3], learning_starts=0, gradient_steps=2, train_freq=8, policy_noise=0.0)
@@ -101,6 +114,20 @@ def test_td3_explores_around_what_it_would_do_and_the_policy_itself_has_no_noise
             meant = td3.policy(batch.clone())["action"]
         spread = (batch["action"] - meant).std().item()  # 0.25 of the half range of 2
         assert spread == pytest.approx(0.5, rel=0.2) and batch["action"].abs().amax() <= 2.0
+
+
+class Uneven(gymnasium.Env):
+    """Two numbers to act with, of which the second may be a hundred times as large."""
+
+    observation_space = spaces.Box(-1, 1, (2,))
+    action_space = spaces.Box(np.array([-1, -100], np.float32), np.array([1, 100], np.float32))
+
+
+def test_noise_is_in_units_of_the_range_of_each_element():
+    with GymEnv(Uneven) as env:
+        explore = noise_of(env, 0.1)
+        spread = explore(torch.zeros(10_000, 2)).std(0)
+    assert spread.tolist() == pytest.approx([0.1, 10.0], rel=0.05)
 
 
 def test_the_first_steps_are_random():
@@ -173,14 +200,14 @@ def test_a_recurrent_policy_learns_from_slices():
         assert sac.replay.buffer.sample().shape == (2, 4)  # 8 steps are 2 slices of 4
 
 
-@pytest.mark.parametrize("change", [{"prioritised": True}, {"n_step": 3}])
+@pytest.mark.parametrize("change", [{"prioritized": True}, {"n_step": 3}])
 @pytest.mark.parametrize("kind", ALL)
 def test_it_goes_with_priorities_and_n_steps(kind, change):
     with env_of(kind) as env:
         algorithm = kind(env, replace(ALL[kind], **change))
         rounds(algorithm, 20)
         sample = algorithm.replay.buffer.sample()
-        assert ("priority_weight" in sample) == ("prioritised" in change)
+        assert ("priority_weight" in sample) == ("prioritized" in change)
         assert ("discount" in sample) == ("n_step" in change)
 
 

@@ -74,8 +74,9 @@ def test_an_update_is_that_of_the_paper(env):
     torch.testing.assert_close(weights(dqn.policy), weights(online), rtol=1e-5, atol=1e-6)
 
 
-def test_the_target_network_follows_every_so_many_steps(env):
-    dqn = DQN(env, replace(DQN_SMALL, learning_starts=0))
+@pytest.mark.parametrize(("make", "config"), [(DQN, DQN_SMALL), (QRDQN, QRDQN_SMALL)])
+def test_the_target_network_follows_every_so_many_steps(env, make, config):
+    dqn = make(env, replace(config, learning_starts=0))
     for frames in (16, 32, 48, 64):
         batch, learning = dqn.collector.collect(), weights(dqn.policy)
         before = weights(dqn.loss.target_network)
@@ -126,7 +127,7 @@ def test_the_policy_is_greedy_and_has_no_exploration_of_its_own(env):
         (DQN, DQN_SMALL),
         (DQN, replace(DQN_SMALL, double=True)),
         (DQN, replace(DQN_SMALL, dueling=True)),
-        (DQN, replace(DQN_SMALL, prioritised=True)),
+        (DQN, replace(DQN_SMALL, prioritized=True)),
         (DQN, replace(DQN_SMALL, n_step=3)),
         (DQN, replace(DQN_SMALL, noisy=True)),
         (DQN, replace(DQN_SMALL, distributional=True)),
@@ -134,7 +135,7 @@ def test_the_policy_is_greedy_and_has_no_exploration_of_its_own(env):
         (DQN, replace(DQN_SMALL, policy="gru")),
         (DQN, replace(DQN_SMALL, policy="lstm", dueling=True, distributional=True)),
         (QRDQN, QRDQN_SMALL),
-        (QRDQN, replace(QRDQN_SMALL, prioritised=True, n_step=3, double=True, dueling=True, noisy=True)),
+        (QRDQN, replace(QRDQN_SMALL, prioritized=True, n_step=3, double=True, dueling=True, noisy=True)),
         (QRDQN, replace(QRDQN_SMALL, policy="gru")),
     ],
 )
@@ -272,6 +273,8 @@ def test_a_compiled_loss_is_the_same(env):
         (DQN, replace(DQN_SMALL, tau=0.0), "tau is out of range"),
         (DQN, replace(RAINBOW_SMALL, v_min=1.0, v_max=1.0), "51 atoms from 1.0 to 1.0 are no distribution"),
         (DQN, replace(DQN_SMALL, policy="gru", num_cells=()), "num_cells names none"),
+        (DQN, replace(DQN_SMALL, policy="transformer"), "policy is 'transformer': it has to be mlp, gru or lstm"),
+        (DQN, replace(DQN_SMALL, gradient_steps=1.5), "gradient_steps is 1.5: it has to be a whole number"),
         (QRDQN, replace(QRDQN_SMALL, num_quantiles=0), "num_quantiles is 0"),
         (QRDQN, replace(QRDQN_SMALL, kappa=-1.0), "kappa is -1.0"),
     ],

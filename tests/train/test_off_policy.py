@@ -57,7 +57,7 @@ def test_n_steps_come_with_their_discount(env):
 
 
 def test_errors_become_priorities_and_the_weights_grow_true(env):
-    replay, collector = replay_of(env, replace(SMALL, learning_starts=0, prioritised=True, priority_beta=0.4))
+    replay, collector = replay_of(env, replace(SMALL, learning_starts=0, prioritized=True, priority_beta=0.4))
     (batch, _) = replay.batches(collector.collect(), 0.5)
     assert replay.buffer.sampler.beta == pytest.approx(0.7)  # 0.4 + 0.6 * 0.5
     replay.weigh(batch, torch.where(batch["index"] == 3, 1e6, 0.0))
@@ -90,7 +90,7 @@ def test_the_same_seed_draws_the_same(env):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"prioritised": True}, "which go without --prioritised: leave it out"),
+        ({"prioritized": True}, "which go without --prioritized: leave it out"),
         ({"n_step": 3}, "which go without --n-step 3: leave it out"),
         ({"slice_len": 32}, "batch_size is 16, and a recurrent network learns from slices of slice_len=32 steps"),
     ],
@@ -98,6 +98,24 @@ def test_the_same_seed_draws_the_same(env):
 def test_what_slices_cannot_be_is_refused(env, change, message):
     with pytest.raises(UsageError, match=message):
         replay_of(env, replace(SMALL, **change), recurrent=True)
+
+
+def test_slices_are_drawn_as_soon_as_there_can_be_one(env):
+    replay, collector = replay_of(env, replace(SMALL, learning_starts=0, slice_len=6, batch_size=6), recurrent=True)
+    assert not list(replay.batches(collector.collect(), 0.0))  # 5 steps of each environment
+    assert len(list(replay.batches(collector.collect(), 0.0))) == 2
+
+
+@pytest.mark.parametrize(
+    ("recurrent", "size", "message"),
+    [
+        (False, 1, "buffer_size is 1, too small for a step of each of 2 environments: type --buffer-size 2 or more"),
+        (True, 15, "too small for a slice of slice_len=8 steps of each of 2 environments: type --buffer-size 16"),
+    ],
+)
+def test_a_buffer_in_which_there_is_never_anything_to_draw_is_refused(env, recurrent, size, message):
+    with pytest.raises(UsageError, match=message):
+        replay_of(env, replace(SMALL, buffer_size=size), recurrent=recurrent)
 
 
 @pytest.mark.parametrize(

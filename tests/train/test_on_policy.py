@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from keywork.envs import GymEnv
+from keywork.modules import RunningNorm
 from keywork.train import RECIPES, RunSettings, evaluate_policy, flow_of, load_policy, run_experiment
 
 ALGORITHMS = ["a2c", "ppo", "reinforce"]
@@ -26,6 +27,15 @@ POLICIES = {
 def config_of(algorithm, policy, **more):
     more |= {"num_epochs": 1} if algorithm == "ppo" else {}
     return RECIPES[algorithm].config(num_steps=8, num_cells=(6,), activation="relu", **POLICIES[policy], **more)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_statistics_count_each_step_once(algorithm):
+    with GymEnv("CartPole-v1", num_envs=3, seed=0) as env:
+        learner = RECIPES[algorithm].algorithm(env, config_of(algorithm, "normalised"))
+        learner.update(learner.collector.collect(), progress=0.0)
+    norms = [part for part in learner.loss.modules() if isinstance(part, RunningNorm)]
+    assert norms and all(norm.moments[0].count == 24 for norm in norms)  # 3 environments, 8 steps each
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -17,11 +17,12 @@ class Config:
     step_size: float = 0.5
     margin: float = 0.0
     share: float = 1.0
+    count: int = 3
 
 
 def required(**settings):
     config = Config(**settings)
-    require_settings(config, above_zero=["step_size"], from_zero=["margin"], fractions=["share"])
+    require_settings(config, above_zero=["step_size", "count"], from_zero=["margin"], fractions=["share"])
     return config
 
 
@@ -37,6 +38,7 @@ def test_settings_that_can_be_are_taken():
         ({"step_size": float("nan")}, "step_size is nan: it has to be above 0, such as --step-size 0.5."),
         ({"margin": -1.0}, "margin is -1.0: it has to be 0 or above, such as --margin 0.0."),
         ({"margin": float("nan")}, "margin is nan: it has to be 0 or above, such as --margin 0.0."),
+        ({"count": 1.5}, "count is 1.5: it has to be a whole number, such as --count 3."),
         ({"share": 1.5}, "share is 1.5: it has to be in [0, 1], such as --share 0.95."),
     ],
 )

@@ -40,8 +40,10 @@ class SliceSampler(Sampler):
     """
 
     def __init__(self, slice_len: int) -> None:
-        if slice_len < 1:
-            raise UsageError(f"SliceSampler got slice_len={slice_len}: give at least 1, such as SliceSampler(32).")
+        if not isinstance(slice_len, int) or slice_len < 1:
+            raise UsageError(
+                f"SliceSampler got slice_len={slice_len}: give a whole number of at least 1, such as SliceSampler(32)."
+            )
         self.slice_len = slice_len
 
     def begin(self, ring: Ring, storage: Storage) -> None:

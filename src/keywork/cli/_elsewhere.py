@@ -10,14 +10,14 @@ _NO_BUFFER = "it learns from the batch that it has just collected, and keeps no 
 _OWN_LOSSES = "its actor and its critics each learn from a loss of their own, and have targets that follow them alone"
 _ONE_NETWORK = "it has one network, of action values, and nothing to share its layers with"
 _GIVEN = "a network with a memory is given in Python: {name}(env, actor=...)"
-_OF_BUFFERS = ("prioritised", "priority_alpha", "priority_beta", "n_step", "slice_len", "buffer_size")
+_OF_BUFFERS = ("prioritized", "priority_alpha", "priority_beta", "n_step", "slice_len", "buffer_size")
 
 
 def told_elsewhere(algorithm: str, option: str) -> str:
     """What to say of an option that only other algorithms have; nothing if none has it.
 
-    >>> told_elsewhere("ppo", "--prioritised")[:74]
-    'ppo has no option --prioritised: it learns from the batch that it has just'
+    >>> told_elsewhere("ppo", "--prioritized")[:74]
+    'ppo has no option --prioritized: it learns from the batch that it has just'
     >>> told_elsewhere("ppo", "--xyz")
     ''
     """

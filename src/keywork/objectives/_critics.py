@@ -105,6 +105,10 @@ def critics_of(owner: str, network: Any, count: int, value_key: Key) -> list[Ten
     if found := [] if as_given else copy_findings(critics):
         fix = "call the critic once before, or pass a list of critics in place of one: [critic_1, critic_2]."
         raise ContractError(owner, [replace(each, fix=fix) for each in found])
+    if len({id(critic) for critic in critics}) < len(critics):
+        problem = f"its {len(critics)} critics are not several: one network ({critics[0].label}) comes more than once."
+        fix = "pass the critic alone, of which num_qvalue_nets copies are made, or a list of different ones."
+        raise ContractError(owner, [Finding("one-critic", problem, "", fix)])
     carried = [key for critic in critics for key in critic.contract.carries]
     if len({*carried}) < len(carried):
         problem = (

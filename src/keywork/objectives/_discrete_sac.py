@@ -15,6 +15,7 @@ from keywork.objectives._acting import Drawing
 from keywork.objectives._actor_critic import ActorCriticLoss, mean
 from keywork.objectives._actor_critic_findings import makers_of, require_apart
 from keywork.objectives._critics import Held, critics_of
+from keywork.objectives._numbers import require_entropy
 from keywork.objectives._policy_findings import actor_findings
 from keywork.objectives._sac import SoftActorTerms
 from keywork.objectives._temperature import Temperature
@@ -69,6 +70,7 @@ class DiscreteSACLoss(ActorCriticLoss):
         num_qvalue_nets: int = 2,
     ) -> None:
         owner = type(self).__name__
+        require_entropy(owner, target_entropy)
         critics = critics_of(owner, qvalue_network, num_qvalue_nets, ACTION_VALUE)
         require_apart(owner, actor, critics, actor_findings(actor) or _choice_findings(actor))
         tells = ["alpha", "entropy"] if fixed_alpha else ["loss_alpha", "alpha", "entropy"]

@@ -18,7 +18,7 @@ from keywork.objectives._actor_critic import ActorCriticLoss, mean
 from keywork.objectives._actor_critic_findings import common_findings, require_pair
 from keywork.objectives._along import Along
 from keywork.objectives._critics import Held, critics_of
-from keywork.objectives._numbers import require_positive
+from keywork.objectives._numbers import require_inside, require_positive
 from keywork.objectives._policy_findings import actor_findings, findings_between, value_findings
 
 
@@ -85,8 +85,7 @@ class IQLLoss(ActorCriticLoss):
         num_qvalue_nets: int = 2,
     ) -> None:
         owner = type(self).__name__
-        require_positive(owner, "expectile", expectile)
-        require_positive(owner, "1 - expectile", 1.0 - expectile)
+        require_inside(owner, "expectile", expectile)
         require_positive(owner, "beta", beta)
         require_positive(owner, "max_weight", max_weight)
         critics = critics_of(owner, qvalue_network, num_qvalue_nets, STATE_ACTION_VALUE)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from keywork._errors import UsageError, refusal
 
 
@@ -35,6 +38,26 @@ def require_not_negative(owner: str, name: str, number: float) -> None:
         raise _out_of_range(owner, name, number, "a number from zero on", f"{name}=1.0")
 
 
-def _out_of_range(owner: str, name: str, number: float, expected: str, fix: str) -> UsageError:
+def require_inside(owner: str, name: str, number: float) -> None:
+    """Refuse a number that is not in (0, 1); NaN is not.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not 0.0 < number < 1.0:
+        raise _out_of_range(owner, name, number, "a number between 0 and 1", f"{name}=0.7")
+
+
+def require_entropy(owner: str, number: Any) -> None:
+    """Refuse a target entropy that is neither ``"auto"`` nor a finite number.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if number != "auto" and not (isinstance(number, int | float) and math.isfinite(number)):
+        raise _out_of_range(owner, "target_entropy", number, "a finite number, or 'auto'", "target_entropy='auto'")
+
+
+def _out_of_range(owner: str, name: str, number: Any, expected: str, fix: str) -> UsageError:
     what = f"{owner} cannot be built: {name} is out of range."
     return refusal(UsageError, what, where=name, expected=expected, got=repr(number), fix=fix)

@@ -14,6 +14,7 @@ from keywork.objectives._acting import Drawing, Drawn
 from keywork.objectives._actor_critic import ActorCriticLoss, mean
 from keywork.objectives._actor_critic_findings import makers_of, require_pair
 from keywork.objectives._critics import Held, critics_of
+from keywork.objectives._numbers import require_entropy
 from keywork.objectives._policy_findings import actor_findings
 from keywork.objectives._target import constant
 from keywork.objectives._temperature import Temperature
@@ -83,6 +84,7 @@ class SACLoss(ActorCriticLoss):
         num_qvalue_nets: int = 2,
     ) -> None:
         owner = type(self).__name__
+        require_entropy(owner, target_entropy)
         critics = critics_of(owner, qvalue_network, num_qvalue_nets, STATE_ACTION_VALUE)
         require_pair(owner, actor, critics, actor_findings(actor) or _rigid_findings(actor))
         tells = ["alpha", "entropy"] if fixed_alpha else ["loss_alpha", "alpha", "entropy"]

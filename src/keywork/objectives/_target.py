@@ -128,7 +128,7 @@ class HardUpdate:
     """
 
     def __init__(self, loss: HasTargets | Sequence[HasTargets], every: int = 1) -> None:
-        if every < 1:
+        if not isinstance(every, int) or every < 1:
             raise refusal(
                 UsageError,
                 "HardUpdate cannot be built: every is out of range.",

@@ -55,7 +55,7 @@ class RainbowConfig(DQNConfig):
     """Let one network choose the next action and the other judge it (van Hasselt et al. 2016)."""
     dueling: bool = True
     """Values of states and advantages of actions apart (Wang et al. 2016)."""
-    prioritised: bool = True
+    prioritized: bool = True
     """Draw steps with large errors more often (Schaul et al. 2016)."""
     priority_alpha: float = 0.5
     """How much errors count for that: 0 for not at all."""

@@ -58,7 +58,7 @@ def networks_of(env: Env, settings: NetworkSettings) -> tuple[ProbabilisticTenso
 
     Raises:
         SpecError: there is no distribution for such actions.
-        UsageError: a recurrent layer has no width.
+        UsageError: there is no such network, or a recurrent layer has no width.
 
     >>> from keywork.envs import GymEnv
     >>> with GymEnv("CartPole-v1") as env:
@@ -67,6 +67,8 @@ def networks_of(env: Env, settings: NetworkSettings) -> tuple[ProbabilisticTenso
     True
     """
     cells, activation = settings.num_cells, settings.activation
+    if settings.policy != "mlp" and settings.policy not in _MEMORIES:
+        raise UsageError(f"policy is {settings.policy!r}: it has to be mlp, gru or lstm, such as --policy gru.")
     norm = RunningNorm(env.observation_spec) if settings.normalize else None
     if settings.policy == "mlp" and not (settings.share_trunk and cells):
         config = NetworkConfig(num_cells=cells, activation_class=_ACTIVATIONS[activation], observation_norm=norm)

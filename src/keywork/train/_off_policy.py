@@ -37,7 +37,7 @@ class OffPolicySettings:
     """Discount of the next step's value."""
     n_step: int = 1
     """Rewards that are summed before the next value counts."""
-    prioritised: bool = False
+    prioritized: bool = False
     """Draw steps with large errors more often (Schaul et al. 2016)."""
     priority_alpha: float = 0.6
     """How much errors count for that: 0 for not at all."""
@@ -128,7 +128,7 @@ class Replay:
 
     def weigh(self, sample: TensorDict, error: Tensor) -> None:
         """Say how far off the loss was on a drawn batch, ``[B]``; counts only where the settings ask for it."""
-        if self._config.prioritised:
+        if self._config.prioritized:
             self.buffer.update_priority(sample[INDEX], error)
 
 
@@ -165,8 +165,8 @@ def _slices_in_batch(config: OffPolicySettings) -> int:
 def _sampler(config: OffPolicySettings, recurrent: bool) -> Sampler | None:
     if not recurrent:
         kind = PrioritizedSampler(alpha=config.priority_alpha, beta=config.priority_beta)
-        return kind if config.prioritised else None
-    asked = {"--prioritised": "--no-prioritised"} if config.prioritised else {}
+        return kind if config.prioritized else None
+    asked = {"--prioritized": "--no-prioritized"} if config.prioritized else {}
     asked |= {f"--n-step {config.n_step}": "--n-step 1"} if config.n_step > 1 else {}
     if asked:
         them, plain = (

@@ -31,7 +31,13 @@ def require_settings(
         UsageError: one is not.
     """
     usual = type(config)()
-    wrong = [(name, "above 0", getattr(usual, name)) for name in above_zero if not getattr(config, name) > 0]
+    named = [*above_zero, *from_zero]
+    wrong = [
+        (name, "a whole number", getattr(usual, name))
+        for name in named
+        if isinstance(getattr(usual, name), int) and not isinstance(getattr(config, name), int)
+    ]
+    wrong += [(name, "above 0", getattr(usual, name)) for name in above_zero if not getattr(config, name) > 0]
     wrong += [(name, "0 or above", getattr(usual, name)) for name in from_zero if not getattr(config, name) >= 0]
     wrong += [(name, "in [0, 1]", 0.95) for name in fractions if not 0.0 <= getattr(config, name) <= 1.0]
     for name, rule, example in wrong:

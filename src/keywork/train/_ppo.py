@@ -167,8 +167,9 @@ class PPO:
             if self._size >= count:  # the order within a minibatch does not matter
                 yield columns
                 continue
-            for picked in torch.split(torch.randperm(count, generator=self._generator), self._size):
-                yield [None if column is None else column[picked] for column in columns]
+            order = torch.randperm(count, generator=self._generator).to(self._device)
+            for picked in torch.split(order, self._size):
+                yield [None if column is None else column.index_select(0, picked) for column in columns]
 
 
 _LOGGED = [

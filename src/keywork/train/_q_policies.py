@@ -67,7 +67,7 @@ def q_policy(
 
     Raises:
         SpecError: the actions are not discrete.
-        UsageError: a recurrent layer has no width.
+        UsageError: there is no such network, or a recurrent layer has no width.
 
     >>> from keywork.envs import GymEnv
     >>> with GymEnv("CartPole-v1") as env:
@@ -76,6 +76,8 @@ def q_policy(
     """
     seen = dict(env.observation_spec.items())
     mask = mask_of(env)
+    if settings.policy not in ("mlp", "gru", "lstm"):
+        raise UsageError(f"policy is {settings.policy!r}: it has to be mlp, gru or lstm, such as --policy gru.")
     if settings.policy == "mlp":
         return _actor(env, settings, seen, settings.num_cells, mask, support, num_quantiles)
     if not settings.num_cells:

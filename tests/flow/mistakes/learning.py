@@ -371,6 +371,12 @@ def no_critics(env):
     return SACLoss(_drawing(), [])
 
 
+def one_critic_twice(env):
+    """SAC is given one critic twice, where the lesser one of two is to count [feed-forward, continuous]"""
+    critic = _judge()
+    return SACLoss(_drawing(), [critic, critic])
+
+
 def critics_that_remember_in_cql(env):
     """CQL asks its critics for many actions of each step, and they have a memory [recurrent, continuous]"""
     memory = GRUModule(4, 8, in_key="observation", out_key="features")

@@ -103,14 +103,14 @@ def values(name: str, env: Any, body: str, storage: str, **options: Any) -> Pipe
     if body in MEMORIES:
         settings["policy"] = MEMORIES[body]
     if name == "rainbow" or storage == "prioritised":
-        settings["prioritised"] = storage == "prioritised"
+        settings["prioritized"] = storage == "prioritised"
     algorithm = RECIPES[name].algorithm(env, RECIPES[name].config(**settings))
     return _replayed(env, algorithm, body, storage, settings.get("n_step", 3 if name == "rainbow" else 1))
 
 
 def actor_critic(name: str, env: Any, body: str, storage: str) -> Pipeline:
     """An actor and critics of its actions; what the algorithm does not make by itself is given."""
-    config = RECIPES[name].config(**OFF_POLICY, prioritised=storage == "prioritised")
+    config = RECIPES[name].config(**OFF_POLICY, prioritized=storage == "prioritised")
     algorithm = RECIPES[name].algorithm(env, config, **_given(name, env, body))
     return _replayed(env, algorithm, body, storage)
 
@@ -161,7 +161,7 @@ def _on_the_command_line(name: str, words: Sequence[str]) -> None:
 
 
 def _words_for(storage: str) -> list[str]:
-    return ["--prioritised"] if storage == "prioritised" else ["--slice-len", str(SLICE)]
+    return ["--prioritized"] if storage == "prioritised" else ["--slice-len", str(SLICE)]
 
 
 def _networks(env: Any, body: str) -> dict[str, Any]:
