@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from keywork._keys import STATE_VALUE, VALUE_TARGET
+from keywork._keys import STATE_VALUE, VALID, VALUE_TARGET
 from keywork.collectors import Collector
 from keywork.envs import Env
 from keywork.flow import Flow
@@ -156,7 +156,7 @@ class PPO:
             rows.append([*terms, norm])
         self.optimizer.check()
         update_statistics(self.loss, batch)
-        explained = explained_variance(batch[STATE_VALUE], batch[VALUE_TARGET]).item()
+        explained = explained_variance(batch[STATE_VALUE], batch[VALUE_TARGET], batch.get(VALID, None)).item()
         return {**means(_LOGGED, rows), "ppo/explained_variance": explained}
 
     def _minibatches(self, batch: TensorDict) -> Iterator[list[Any]]:
