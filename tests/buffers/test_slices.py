@@ -87,6 +87,21 @@ def test_what_is_needed_is_said() -> None:
         buffer.sample(1)
 
 
+def test_where_every_episode_is_too_short_it_says_what_to_type() -> None:
+    buffer = ReplayBuffer(10, sampler=SliceSampler(4), seed=0)
+    buffer.extend(batch(torch.arange(5).unsqueeze(0), torch.tensor([[False, False, True, False, True]])))
+    with pytest.raises(UsageError) as raised:
+        buffer.sample(2)
+    assert str(raised.value) == (
+        "SliceSampler cannot draw a slice: no episode in the buffer is long enough.\n"
+        "  where: slice_len\n"
+        "  expected: an episode with 4 steps in the buffer\n"
+        "  got: at most 3\n"
+        "  fix: SliceSampler(3), on the command line --slice-len 3; or extend(td) the buffer more before the first "
+        "sample()"
+    )
+
+
 def test_a_slice_holds_carried_states_and_beginnings_as_they_were_stored() -> None:
     time = torch.arange(12).view(2, 6)
     td = batch(time, time % 6 == 2, is_init=time % 3 == 0)

@@ -59,17 +59,21 @@ class TestPreset:
 
 
 @pytest.mark.parametrize("command", ["train", "check", "graph"])
-def test_refusals_are_one_line_on_stderr(command, capsys):
+def test_refusals_have_their_parts_on_lines_of_stderr(command, capsys):
     assert main([command, "ppo", "--preset", "--env", "CartPole-v2"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("keywork: There is no preset of ppo for the environment 'CartPole-v2'. where: --preset ")
-    assert err.endswith("fix: did you mean 'CartPole-v1'? leave --preset out, and give the settings yourself\n")
-    assert err.count("\n") == 1
+    assert err.startswith(
+        "keywork: There is no preset of ppo for the environment 'CartPole-v2'.\n  where: --preset\n  expected: "
+    )
+    assert err.endswith("\n  fix: did you mean 'CartPole-v1'? leave --preset out, and give the settings yourself\n")
+    assert err.count("\n") == 5
 
 
 def test_a_device_that_is_not_there_is_refused_before_anything_is_made(tmp_path, capsys):
     assert main(["train", "ppo", "--device", "cuda:99", "--runs", str(tmp_path / "runs")]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("keywork: Nothing can be computed on 'cuda:99': it is not here. where: --device expected: ")
+    assert err.startswith(
+        "keywork: Nothing can be computed on 'cuda:99': it is not here.\n  where: --device\n  expected: "
+    )
     assert not (tmp_path / "runs").exists()

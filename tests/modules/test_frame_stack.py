@@ -181,6 +181,15 @@ class TestWhatItIsBuiltFor:
             FrameStack(4, {"gear": NUMBER})
         with pytest.raises(UsageError, match="FrameStack cannot be built: num_frames is out of range"):
             FrameStack(1, NUMBER)
+        with pytest.raises(UsageError) as refused:
+            FrameStack(2.5, NUMBER)
+        assert str(refused.value) == (
+            "FrameStack cannot be built: num_frames is out of range.\n"
+            "  where: num_frames\n"
+            "  expected: a whole number from two on: one is the observation\n"
+            "  got: 2.5\n"
+            "  fix: num_frames=4"
+        )
         with pytest.raises(UsageError, match="padding is out of range"):
             FrameStack(4, NUMBER, padding="edge")
         for spec, dim in ((NUMBER, 1), (NUMBER, -2), (Unbounded(()), 0)):

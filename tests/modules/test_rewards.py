@@ -116,6 +116,18 @@ class TestRewardScaling:
         assert torch.equal(twin(torch.tensor([[1.0]])), before) and torch.equal(fresh(torch.tensor([[1.0]])), before)
         assert fresh.returns.tolist() == scale.returns.tolist() != twin.returns.tolist()
 
+    @pytest.mark.parametrize("number", [2.5, 2.0, 0, float("nan")])
+    def test_rows_are_whole(self, number):
+        with pytest.raises(UsageError) as raised:
+            RewardScaling(number)
+        assert str(raised.value) == (
+            "RewardScaling cannot be built: num_envs is out of range.\n"
+            "  where: num_envs\n"
+            "  expected: a whole number of rows, 1 or more\n"
+            f"  got: {number!r}\n"
+            "  fix: num_envs=env.num_envs"
+        )
+
     def test_what_is_no_batch_is_refused(self):
         scale = RewardScaling(2)
         with pytest.raises(SpecError) as raised:

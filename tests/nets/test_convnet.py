@@ -129,6 +129,11 @@ def test_images_that_are_too_small_are_refused_when_it_is_built_and_when_it_is_c
             "images.movedim(-1, -3).",
         ),
         (
+            (2, 84, 84, 1),
+            "ConvNet cannot take float32[2, 84, 84, 1]: it takes images [*B, 3, H, W]. Channels come first: pass "
+            "images.movedim(-1, -3) to ConvNet(in_channels=1).",
+        ),
+        (
             (2, 4, 84, 84),
             "ConvNet cannot take float32[2, 4, 84, 84]: it takes images [*B, 3, H, W]. Pass ConvNet(in_channels=4).",
         ),

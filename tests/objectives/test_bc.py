@@ -181,7 +181,7 @@ def test_an_unknown_loss_is_refused():
     with pytest.raises(UsageError) as error:
         BCLoss(chooser(0.0, 1.0), loss_function="mse")
     assert str(error.value) == (
-        "BCLoss cannot be built: there is no such loss.\n"
+        "BCLoss cannot be built: there is no such loss_function.\n"
         "  where: loss_function\n"
         "  expected: 'nll', 'l2', 'l1' or 'smooth_l1'\n"
         "  got: 'mse'\n"

@@ -87,6 +87,15 @@ def test_without_a_penalty_it_is_sac():
         torch.testing.assert_close(mine, theirs)
 
 
+def test_the_actions_taken_are_judged_once():
+    loss, judged = CQLLoss(actor(), critic(), num_random=4).double(), []
+    for each in loss.sac.qvalue_network:
+        each.module.register_forward_hook(lambda module, inputs, output: judged.append(output.shape))
+    loss.qvalue_terms(*loss.read(batch()))
+    # Each of the two critics: the actions taken, and 3 * 4 others of each step. The targets are networks of their own.
+    assert sorted(map(tuple, judged)) == [(6, 1), (6, 1), (6, 12, 1), (6, 12, 1)]
+
+
 def test_it_lowers_the_values_of_actions_that_the_data_has_not():
     torch.manual_seed(0)
     loss, td = CQLLoss(actor(), critic(), penalty_coeff=10.0).double(), batch(32)

@@ -394,9 +394,9 @@ def test_a_discount_out_of_range_is_refused(gamma):
 
 def test_an_unknown_loss_function_is_refused():
     assert refusal_of(QValueActor(network(), spec=Categorical(4)), loss_function="l1") == (
-        "DQNLoss cannot be built: there is no such loss function.\n"
+        "DQNLoss cannot be built: there is no such loss_function.\n"
         "  where: loss_function\n"
         "  expected: 'l2' or 'smooth_l1'\n"
         "  got: 'l1'\n"
-        "  fix: loss_function='smooth_l1'"
+        "  fix: loss_function='l2'"
     )

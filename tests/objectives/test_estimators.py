@@ -218,6 +218,7 @@ def test_numbers_of_the_traces_are_looked_at_when_built():
     for name in ("rho_clip", "c_clip"):
         with pytest.raises(UsageError, match=f"VTrace cannot be built: {name} is out of range"):
             VTrace(0.9, chooser(), critic(), **{name: 0.0})
+        assert getattr(VTrace(0.9, chooser(), critic(), **{name: float("inf")}), name) == float("inf")  # no limit
 
 
 @pytest.mark.parametrize("kind", [MonteCarlo, TD0Estimator])

@@ -9,6 +9,7 @@ import torch
 from tensordict import TensorDict
 from torch import nn
 
+from keywork._errors import UsageError
 from keywork._keys import VALID
 from keywork.distributions import Categorical, IndependentNormal, MaskedCategorical, TanhNormal
 from keywork.modules import Actor, GRUModule, ProbabilisticActor, ValueOperator
@@ -410,6 +411,36 @@ def test_everything_that_is_missing_is_named_at_once(kind):
         "2. its critic (Actor (Linear 3 -> 1)) does not write 'state_value'.\n"
         "   provided: it writes 'action'\n"
         "   name the critic's output: ValueOperator(net, in_keys=[...]), or out_keys=['state_value']."
+    )
+
+
+@EVERY_LOSS
+@pytest.mark.parametrize("number", [-0.5, math.nan, math.inf])
+@pytest.mark.parametrize("name", ["entropy_coeff", "critic_coeff"])
+def test_a_weight_that_cannot_be_is_refused(kind, name, number):
+    actor, critic, _ = collected(Plain(), gaps=False)
+    with pytest.raises(UsageError) as error:
+        kind(actor, critic, **{name: number})
+    assert str(error.value) == (
+        f"{kind.__name__} cannot be built: {name} is out of range.\n"
+        f"  where: {name}\n"
+        "  expected: a finite number from zero on\n"
+        f"  got: {number!r}\n"
+        f"  fix: {name}=0.1"
+    )
+
+
+@EVERY_LOSS
+def test_an_unknown_loss_of_the_critic_is_refused(kind):
+    actor, critic, _ = collected(Plain(), gaps=False)
+    with pytest.raises(UsageError) as error:
+        kind(actor, critic, loss_critic_type="huber")
+    assert str(error.value) == (
+        f"{kind.__name__} cannot be built: there is no such loss_critic_type.\n"
+        "  where: loss_critic_type\n"
+        "  expected: 'l2', 'l1' or 'smooth_l1'\n"
+        "  got: 'huber'\n"
+        "  fix: loss_critic_type='l2'"
     )
 
 

@@ -223,9 +223,10 @@ def test_a_policy_that_does_not_fit_is_refused(make, said):
     assert said in str(caught.value)
 
 
-def test_a_temperature_out_of_range_is_refused():
-    with pytest.raises(UsageError, match="alpha_init is out of range"):
-        SACLoss(actor(), critic(), alpha_init=0.0)
+@pytest.mark.parametrize("alpha", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_temperature_out_of_range_is_refused(alpha):
+    with pytest.raises(UsageError, match=r"alpha_init is out of range.*\n.*\n.*a finite number above zero"):
+        SACLoss(actor(), critic(), alpha_init=alpha)
 
 
 @pytest.mark.parametrize("target", ["automatic", float("nan"), None])

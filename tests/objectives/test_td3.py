@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from tensordict import TensorDict
@@ -123,3 +125,9 @@ def test_the_spec_can_be_given():
 def test_numbers_out_of_range_are_refused(name):
     with pytest.raises(UsageError, match=f"{name} is out of range"):
         TD3Loss(actor(), critic(), **{name: -1.0})
+
+
+def test_noise_is_finite_and_its_limit_need_not_be():
+    with pytest.raises(UsageError, match=r"policy_noise is out of range.*\n.*\n.*a finite number from zero on"):
+        TD3Loss(actor(), critic(), policy_noise=math.inf)
+    assert TD3Loss(actor(), critic(), noise_clip=math.inf).noise_clip == math.inf

@@ -338,6 +338,13 @@ class TestBrokenEnvironments:
             "  fix: keep the observation of the last step before you reset (a vector environment: info['final_obs'])"
         )
 
+    def test_a_final_observation_of_an_environment_that_shows_one_thing_only(self):
+        class Bandit(Walk):
+            def seen(self):
+                return np.zeros(2, np.float32)
+
+        assert failures(lambda: GymEnv(Bandit, 3)) == {}  # zeros after an end are no sign of a reset
+
     def test_a_beginning_that_is_not_marked(self):
         class Unmarked(Meddled):
             def step_and_maybe_reset(self, td):

@@ -8,7 +8,9 @@ from tensordict import TensorDict
 from torch import nn
 
 from keywork._errors import UsageError
+from keywork.envs import GymEnv
 from keywork.modules import ValueOperator
+from keywork.train import DQN, PPO, RECIPES, DQNConfig, PPOConfig, RainbowConfig, SACConfig
 from keywork.train._parts import device_of_parts, means, on_device, require_settings
 
 
@@ -46,6 +48,56 @@ def test_others_are_refused_with_what_to_type(settings, message):
     with pytest.raises(UsageError) as raised:
         required(**settings)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_algorithm_refuses_the_settings_of_another(name):
+    recipe, other = RECIPES[name], SACConfig if name != "sac" else DQNConfig
+    owner = recipe.algorithm.__name__
+    kind = "DQNConfig" if name == "rainbow" else recipe.config.__name__
+    with GymEnv("Pendulum-v1") as env:
+        for config, got in ((other(), other.__name__), (recipe.config, f"the class {recipe.config.__name__}")):
+            with pytest.raises(UsageError) as raised:
+                recipe.algorithm(env, config)
+            assert str(raised.value) == (
+                f"{owner} cannot be built: its settings are no {kind}.\n"
+                "  where: config\n"
+                f"  expected: {kind}\n"
+                f"  got: {got}\n"
+                f"  fix: {owner}(env, {kind}(...))"
+            )
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(("cells", "width"), [(32, 32), ((64, 0), 64), ([8.0], 64), ("64", 64), (None, 64)])
+def test_every_algorithm_refuses_widths_that_are_none(name, cells, width):
+    recipe = RECIPES[name]
+    owner = recipe.algorithm.__name__
+    with GymEnv("CartPole-v1") as env, pytest.raises(UsageError) as raised:
+        recipe.algorithm(env, recipe.config(num_cells=cells))
+    assert str(raised.value) == (
+        f"{owner} cannot be built: num_cells is no row of widths.\n"
+        "  where: num_cells\n"
+        "  expected: a whole number above 0 for each hidden layer, such as (64, 64)\n"
+        f"  got: {cells!r}\n"
+        f"  fix: num_cells=({width},); --num-cells {width} on the command line"
+    )
+
+
+def test_settings_of_ones_own_kind_and_any_row_of_widths_are_taken():
+    with GymEnv("CartPole-v1") as env:
+        assert PPO(env, PPOConfig(num_cells=())).config.num_cells == ()
+        assert DQN(env, RainbowConfig(num_cells=[8])).config.num_cells == [8]
+
+
+@pytest.mark.parametrize("name", ["ppo", "a2c", "reinforce"])
+def test_weights_of_losses_are_refused_by_their_options(name):
+    recipe = RECIPES[name]
+    with GymEnv("CartPole-v1") as env:
+        with pytest.raises(UsageError, match=r"has to be 0 or above, such as --entropy-coeff 0\.0\."):
+            recipe.algorithm(env, recipe.config(entropy_coeff=-1.0))
+        with pytest.raises(UsageError, match=r"has to be 0 or above, such as --critic-coeff 0\.5\."):
+            recipe.algorithm(env, recipe.config(critic_coeff=float("nan")))
 
 
 def test_means_are_those_of_each_column():

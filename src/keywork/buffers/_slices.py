@@ -112,7 +112,8 @@ class SliceSampler(Sampler):
                 where="slice_len",
                 expected=f"an episode with {self.slice_len} steps in the buffer",
                 got=f"at most {longest}",
-                fix=f"SliceSampler({longest}), or extend(td) the buffer more before the first sample()",
+                fix=f"SliceSampler({longest}), on the command line --slice-len {longest}; or extend(td) the buffer "
+                "more before the first sample()",
             )
         return slots[slot] * ring.num_envs + stream
 

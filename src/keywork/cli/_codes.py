@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and the one line on stderr that says why."""
+"""How a command ends: its exit code, and what on stderr says why."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ OK, FAILED, USAGE, INTERRUPTED, NOBODY_READS = 0, 1, 2, 130, 141
 
 
 def complain(message: str, code: int = USAGE) -> int:
-    """Say on one line of stderr what is wrong; returns the exit code."""
-    sys.stderr.write(f"keywork: {' '.join(message.split())}\n")
+    """Say on stderr what is wrong, each part of it on the line that it has in Python; returns the exit code."""
+    sys.stderr.write(f"keywork: {message.rstrip()}\n")
     return code

@@ -111,7 +111,7 @@ class UserCode:
 
     @contextmanager
     def _watched(self, what: str) -> Iterator[None]:
-        """Whatever the user's code raises, as one line that says where; the findings of a pipeline as they are."""
+        """Whatever the user's code raises, with the line where; the findings of a pipeline as they are."""
         try:
             yield
         except (ContractError, _NotThereError):
@@ -129,8 +129,9 @@ class UserCode:
         place = self.place_of(error)
         message = error.msg if isinstance(error, SyntaxError) else str(error)
         kind = f"{type(error).__name__}{f': {message}' if message else ''}"
-        more = "" if self._whole else " --traceback shows the way there."
-        return UsageError(f"{self.name} {what}: {f'{place} raises ' if place else ''}{kind.rstrip('.')}.{more}")
+        more = "" if self._whole else "--traceback shows the way there."
+        end = "\n" if "\n" in kind else f"{'' if kind.endswith('.') else '.'} "
+        return UsageError(f"{self.name} {what}: {f'{place} raises ' if place else ''}{kind}{end}{more}".rstrip())
 
     def _no_such_function(self, module: ModuleType) -> UsageError:
         functions = [

@@ -38,7 +38,7 @@ class FrameStack(TensorDictModuleBase):
 
     Raises:
         SpecError: there is no such observation, or it is no numbers.
-        UsageError: k is below two, there is no such dimension, or no such padding.
+        UsageError: k is no whole number from two on, there is no such dimension, or no such padding.
 
     Observations ``[*B, *shape]`` become ``[*B, k, *shape]``.
 
@@ -165,13 +165,13 @@ class FrameStack(TensorDictModuleBase):
 
     def _check(self, num_frames: int, padding: str) -> None:
         known = padding in ("reset", "zero")
-        if num_frames < 2 or not known:
+        if not isinstance(num_frames, int) or num_frames < 2 or not known:
             name = "num_frames" if known else "padding"
             raise refusal(
                 UsageError,
                 f"{type(self).__name__} cannot be built: {name} is out of range.",
                 where=name,
-                expected="two frames at least: one is the observation itself" if known else "'reset' or 'zero'",
+                expected="a whole number from two on: one is the observation" if known else "'reset' or 'zero'",
                 got=repr(num_frames if known else padding),
                 fix=f"{name}={4 if known else 'reset'!r}",
             )

@@ -60,7 +60,13 @@ class RewardScaling(TensorDictModuleBase):
         self, num_envs: int, gamma: float = 0.99, *, clip: float = 10.0, eps: float = 1e-8, reward_key: Any = _REWARD
     ) -> None:
         owner = type(self).__name__
-        require_positive(owner, num_envs=num_envs, clip=clip, eps=eps)
+        if not isinstance(num_envs, int) or num_envs < 1:
+            what = f"{owner} cannot be built: num_envs is out of range."
+            expected = "a whole number of rows, 1 or more"
+            raise refusal(
+                UsageError, what, where="num_envs", expected=expected, got=repr(num_envs), fix="num_envs=env.num_envs"
+            )
+        require_positive(owner, clip=clip, eps=eps)
         if not 0.0 <= gamma <= 1.0:
             what = f"{owner} cannot be built: gamma is out of range."
             expected = "a number from 0 to 1, that of the advantage"

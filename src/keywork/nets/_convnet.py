@@ -150,10 +150,11 @@ class ConvNet(nn.Sequential):
 
     def _misfit(self, images: Tensor, channels: int) -> SpecError:
         wanted = f"[*B, {channels or 'C'}, H, W]"
-        last = images.ndim >= 3 and images.shape[-1] == channels
-        fix = (
-            "Channels come first: pass images.movedim(-1, -3)." if last else f"Pass ConvNet(in_channels={_of(images)})."
-        )
+        *_, high, wide, deep = (0, 0, 0, *images.shape)
+        fix = f"Pass ConvNet(in_channels={_of(images)})."
+        if images.ndim >= 3 and (deep == channels or deep < min(high, wide)):  # few of what comes last: colours
+            of_these = "" if deep == channels else f" to ConvNet(in_channels={deep})"
+            fix = f"Channels come first: pass images.movedim(-1, -3){of_these}."
         return SpecError(f"ConvNet cannot take {shape_of(images)}: it takes images {wanted}. {fix}")
 
 

@@ -34,6 +34,7 @@ class A2CLoss(PolicyLoss):
     Raises:
         ContractError: the actor has no distribution; or the critic writes no value, reads the action, or has a state
             of its own under the key of the actor's.
+        UsageError: a weight is negative or not finite, or there is no such loss of the critic.
 
     >>> from torch import nn
     >>> from keywork.distributions import Categorical

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from keywork._errors import ContractError, Finding, SpecError, UsageError, refusal
+from keywork._errors import ContractError, Finding, SpecError, refusal
 from keywork._keys import ACTION, VALID, Key, leaf, listed
 from keywork._wiring import without_keys
 from keywork.distributions import score
 from keywork.functional import masked_mean, value_loss
 from keywork.nn import TensorDictModuleBase, set_exploration_type, set_recurrent_mode
+from keywork.objectives._numbers import require_choice
 from keywork.objectives._policy_findings import actor_findings, has_distribution
 from keywork.objectives._policy_loss import CriticLoss
 from keywork.objectives._slots import Slots
@@ -51,15 +52,8 @@ class BCLoss(TensorDictModuleBase):
     def __init__(self, actor: TensorDictModuleBase, *, loss_function: Imitation | None = None) -> None:
         owner = type(self).__name__
         kind: Imitation = loss_function or ("nll" if has_distribution(actor) else "l2")
-        if kind not in ("nll", "l2", "l1", "smooth_l1"):
-            raise refusal(
-                UsageError,
-                f"{owner} cannot be built: there is no such loss.",
-                where="loss_function",
-                expected="'nll', 'l2', 'l1' or 'smooth_l1'",
-                got=repr(kind),
-                fix="loss_function='nll' for a policy with a distribution, 'l2' for any other actor",
-            )
+        fix = "loss_function='nll' for a policy with a distribution, 'l2' for any other actor"
+        require_choice(owner, "loss_function", kind, get_args(Imitation), fix)
         findings = actor_findings(actor) if kind == "nll" else without_keys("its actor", actor)
         actions = [] if findings else _actions_of(actor)
         if not findings and not actions:

@@ -107,13 +107,13 @@ class CQLLoss(TensorDictModuleBase):
     def qvalue_terms(self, *inputs: Any) -> ConservativeTerms:
         """The critics' loss, that of SAC and the penalty."""
         held, sac = self.sac._held(inputs), self.sac
-        plain = sac.qvalue_terms(*inputs)
+        taken = sac.taken_values(held)
+        plain = sac._judged(taken, sac._target(held), held)
         with torch.no_grad():
             actions, log_prob = self._actions(held)
         dims = held[REWARDED].ndim - 1
         q = sac._critics.values_of_many(held, actions, dims).squeeze(-1).transpose(-1, -2)  # [*B, N, 3n]
-        taken = sac.taken_values(held).unsqueeze(-1)
-        each = conservative_penalty(q, taken, log_prob=log_prob.unsqueeze(-2).expand_as(q))
+        each = conservative_penalty(q, taken.unsqueeze(-1), log_prob=log_prob.unsqueeze(-2).expand_as(q))
         penalty = mean(each.squeeze(-1).sum(-1), held)
         return ConservativeTerms(plain.loss + self.penalty_coeff * penalty, *plain[1:], penalty.detach())
 

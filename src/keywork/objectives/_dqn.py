@@ -6,8 +6,8 @@ from typing import Any, Literal, final
 
 from torch import Tensor
 
-from keywork._errors import UsageError, refusal
 from keywork.functional import td0_target, value_loss
+from keywork.objectives._numbers import require_choice
 from keywork.objectives._q_learning import Compared, QLearningLoss
 from keywork.objectives._q_network import Wanted
 
@@ -63,15 +63,7 @@ class DQNLoss(QLearningLoss):
         loss_function: Literal["l2", "smooth_l1"] = "l2",
         delay_value: bool = True,
     ) -> None:
-        if loss_function not in ("l2", "smooth_l1"):
-            raise refusal(
-                UsageError,
-                f"{type(self).__name__} cannot be built: there is no such loss function.",
-                where="loss_function",
-                expected="'l2' or 'smooth_l1'",
-                got=repr(loss_function),
-                fix="loss_function='smooth_l1'",
-            )
+        require_choice(type(self).__name__, "loss_function", loss_function, ("l2", "smooth_l1"))
         super().__init__(value_network, _WANTED, gamma=gamma, double=double_dqn, delay_value=delay_value)
         self.loss_function: Literal["l2", "smooth_l1"] = loss_function
 

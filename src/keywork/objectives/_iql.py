@@ -87,7 +87,7 @@ class IQLLoss(ActorCriticLoss):
         owner = type(self).__name__
         require_inside(owner, "expectile", expectile)
         require_positive(owner, "beta", beta)
-        require_positive(owner, "max_weight", max_weight)
+        require_positive(owner, "max_weight", max_weight, limit=True)
         critics = critics_of(owner, qvalue_network, num_qvalue_nets, STATE_ACTION_VALUE)
         found = actor_findings(actor) + value_findings(value_network)
         require_pair(owner, actor, critics, found or findings_between(actor, value_network))

@@ -46,7 +46,7 @@ class KLPENPPOLoss(PolicyLoss):
     Raises:
         ContractError: the actor has no distribution, or does not write its parameters and its log-probability; or the
             critic writes no value, reads the action, or has a state of its own under the key of the actor's.
-        UsageError: beta or kl_target is not above zero.
+        UsageError: a number is out of range, or there is no such loss of the critic.
 
     >>> from torch import nn
     >>> from keywork.distributions import Categorical

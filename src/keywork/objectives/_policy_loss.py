@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from keywork._keys import ADVANTAGE, STATE_VALUE, VALID, VALUE_TARGET
 from keywork.distributions import score
 from keywork.functional import masked_mean, normalize, value_loss
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase, set_recurrent_mode
+from keywork.objectives._numbers import require_choice, require_not_negative
 from keywork.objectives._policy_findings import actor_findings, findings_between, value_findings
 from keywork.objectives._slots import Slots
 
@@ -65,6 +66,10 @@ class PolicyLoss(TensorDictModuleBase):
         loss_critic_type: the loss of the critic.
         clip_value: clip it at this distance from the collected ``"state_value"``, if given.
         tells: what :meth:`objective` returns after its loss.
+
+    Raises:
+        ContractError: actor and critic do not fit together, or one of them does not fit the loss.
+        UsageError: a weight is negative or not finite, or there is no such loss of a critic.
     """
 
     asks_log_prob: ClassVar[bool] = False
@@ -84,11 +89,15 @@ class PolicyLoss(TensorDictModuleBase):
         clip_value: float | None = None,
         tells: Sequence[str] = (),
     ) -> None:
+        owner = type(self).__name__
+        require_not_negative(owner, "entropy_coeff", entropy_coeff)
+        require_not_negative(owner, "critic_coeff", critic_coeff)
+        require_choice(owner, "loss_critic_type", loss_critic_type, get_args(CriticLoss))
         findings = actor_findings(actor, log_prob=self.asks_log_prob, params=self.asks_params)
         if critic is not None:
             findings += value_findings(critic) + findings_between(actor, critic)
         if findings:
-            raise ContractError(type(self).__name__, findings)
+            raise ContractError(owner, findings)
         collected = [] if clip_value is None else [STATE_VALUE]
         slots = Slots.of(
             actor.in_keys,

@@ -36,7 +36,7 @@ class ClipPPOLoss(PolicyLoss):
     Raises:
         ContractError: the actor has no distribution or does not write its log-probability; or the critic writes no
             value, reads the action, or has a state of its own under the key of the actor's.
-        UsageError: clip_epsilon or clip_value is not above zero.
+        UsageError: a number is out of range, or there is no such loss of the critic.
 
     >>> from torch import nn
     >>> from keywork.distributions import Categorical
@@ -63,9 +63,9 @@ class ClipPPOLoss(PolicyLoss):
         loss_critic_type: CriticLoss = "l2",
         clip_value: float | None = None,
     ) -> None:
-        require_positive(type(self).__name__, "clip_epsilon", clip_epsilon)
+        require_positive(type(self).__name__, "clip_epsilon", clip_epsilon, limit=True)
         if clip_value is not None:
-            require_positive(type(self).__name__, "clip_value", clip_value)
+            require_positive(type(self).__name__, "clip_value", clip_value, limit=True)
         super().__init__(
             actor,
             critic,

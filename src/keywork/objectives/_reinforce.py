@@ -35,6 +35,7 @@ class ReinforceLoss(PolicyLoss):
     Raises:
         ContractError: the actor has no distribution; or the critic writes no value, reads the action, or has a state
             of its own under the key of the actor's.
+        UsageError: a weight is negative or not finite, or there is no such loss of the critic.
 
     >>> from torch import nn
     >>> from keywork.distributions import Categorical

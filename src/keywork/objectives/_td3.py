@@ -70,7 +70,7 @@ class TD3Loss(ActorCriticLoss):
     ) -> None:
         owner = type(self).__name__
         require_not_negative(owner, "policy_noise", policy_noise)
-        require_not_negative(owner, "noise_clip", noise_clip)
+        require_not_negative(owner, "noise_clip", noise_clip, limit=True)
         critics = critics_of(owner, qvalue_network, num_qvalue_nets, STATE_ACTION_VALUE)
         require_pair(owner, actor, critics, without_keys("its actor", actor))
         actions = judged_actions(actor, critics[0])

@@ -18,7 +18,7 @@ class Temperature(nn.Module):
         fixed: whether it stays so.
 
     Raises:
-        UsageError: α is not above zero.
+        UsageError: α is not above zero, or not finite.
 
     >>> temperature = Temperature("SACLoss", 0.2, fixed=False)
     >>> temperature(), len(list(temperature.parameters()))

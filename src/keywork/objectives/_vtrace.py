@@ -65,8 +65,8 @@ class VTrace(Estimator):
     ) -> None:
         owner = type(self).__name__
         require_fraction(owner, "lmbda", lmbda)
-        require_positive(owner, "rho_clip", rho_clip)
-        require_positive(owner, "c_clip", c_clip)
+        require_positive(owner, "rho_clip", rho_clip, limit=True)
+        require_positive(owner, "c_clip", c_clip, limit=True)
         findings = actor_findings(actor, log_prob=True) + value_findings(value_network)
         if findings := findings + findings_between(actor, value_network):
             raise ContractError(owner, findings)

@@ -18,7 +18,7 @@ from keywork.train._compile import LossGradient
 from keywork.train._flat import FlatAdam
 from keywork.train._memory import acting
 from keywork.train._networks import NetworkSettings, networks_for
-from keywork.train._parts import device_of_parts, on_device, optimiser_part, require_settings
+from keywork.train._parts import device_of_parts, on_device, optimiser_part, require_config, require_settings
 from keywork.train._told import Told
 
 
@@ -53,7 +53,8 @@ class A2CConfig(NetworkSettings):
 class A2C:
     """Advantage actor-critic, synchronous (arXiv 1602.01783): one step down the gradient for each short batch.
 
-    The optimiser is RMSprop, as in the paper; as a special case of Adam, whose first moment forgets at once.
+    The optimiser is Adam without momentum (β₁ = 0, β₂ = 0.99), which is RMSprop but for one thing: the mean of squares
+    is divided by 1 - β₂ᵗ, so that the first steps have the size of all others, and not up to ten times that.
 
     Args:
         env: where to learn.
@@ -91,9 +92,11 @@ class A2C:
         device: torch.device | str | None = None,
         compile: bool = False,
     ) -> None:
+        require_config(type(self).__name__, config, A2CConfig)
         require_settings(
             config,
             above_zero=("num_steps", "learning_rate", "max_grad_norm", "log_every"),
+            from_zero=("entropy_coeff", "critic_coeff"),
             fractions=("gamma", "gae_lambda"),
         )
         self.config = config

@@ -1,9 +1,11 @@
-"""Which actions an algorithm learns: choices, or numbers."""
+"""Which actions an algorithm learns, choices or numbers, and where an environment says which of them are allowed."""
 
 from __future__ import annotations
 
 from keywork._errors import SpecError, refusal
+from keywork._keys import ACTION_MASK, Key
 from keywork.envs import Env
+from keywork.specs import Categorical, MultiDiscrete, OneHot
 
 
 def require_choices(algorithm: str, env: Env) -> None:
@@ -28,6 +30,12 @@ def require_numbers(algorithm: str, env: Env) -> None:
     """
     if not _takes_numbers(env):
         raise _misfit(algorithm, env, "actions of numbers", "dqn, qrdqn, rainbow or sacd")
+
+
+def mask_of(env: Env) -> Key | None:
+    """Where the environment says which choices are allowed, if it does and the action is one of choices."""
+    chosen = isinstance(env.action_spec, Categorical | OneHot | MultiDiscrete)
+    return ACTION_MASK if chosen and ACTION_MASK in env.observation_spec else None
 
 
 def _takes_numbers(env: Env) -> bool:

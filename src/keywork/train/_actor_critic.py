@@ -16,10 +16,10 @@ from keywork.envs import Env
 from keywork.modules import AdditiveGaussianModule, NetworkConfig, ProbabilisticActor, QValueActor, ValueOperator
 from keywork.nn import TensorDictModuleBase
 from keywork.specs import Bounded, Composite
+from keywork.train._actions import mask_of
 from keywork.train._memory import acting
 from keywork.train._off_policy import OffPolicySettings, require_off_policy
 from keywork.train._parts import require_settings
-from keywork.train._q_policies import mask_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -27,7 +27,7 @@ from keywork.train._algorithm import Metrics
 from keywork.train._flat import FlatAdam
 from keywork.train._memory import remembers
 from keywork.train._off_policy import Replay
-from keywork.train._parts import device_of_parts, optimiser_part, require_settings
+from keywork.train._parts import device_of_parts, optimiser_part, require_config, require_settings
 from keywork.train._told import Told
 
 
@@ -83,6 +83,7 @@ class DDPG:
         device: torch.device | str | None = None,
         compile: bool = False,
     ) -> None:
+        require_config(type(self).__name__, config, DDPGConfig)
         require_actor_critic(config)
         require_settings(config, from_zero=("exploration_noise",))
         require_numbers(self.name, env)

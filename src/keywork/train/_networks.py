@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from keywork._errors import UsageError
-from keywork._keys import ACTION_MASK, Key, next_key, path_of
+from keywork._keys import Key, next_key, path_of
 from keywork.distributions import IndependentNormal
 from keywork.envs import Env
 from keywork.modules import (
@@ -25,7 +25,8 @@ from keywork.modules import (
 )
 from keywork.nets import MLP, Chain, MLPConfig
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModule, TensorDictModuleBase, TensorDictSequential
-from keywork.specs import Bounded, Categorical, Composite, MultiDiscrete, OneHot, Spec, Unbounded
+from keywork.specs import Bounded, Composite, Spec, Unbounded
+from keywork.train._actions import mask_of
 
 Activation = Literal["tanh", "relu", "elu", "gelu", "silu"]
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU}
@@ -78,7 +79,7 @@ def networks_of(env: Env, settings: NetworkSettings) -> tuple[ProbabilisticTenso
             f"policy is {settings.policy!r}, whose recurrent layer is as wide as the last hidden one, and num_cells "
             "names none: type --num-cells 64, or --policy mlp."
         )
-    mask, linear = _mask_of(env), NetworkConfig(num_cells=())
+    mask, linear = mask_of(env), NetworkConfig(num_cells=())
     shown: dict[Key, Spec] = dict((env.observation_spec if norm is None else norm.out_specs).items())
     unmasked = {key: spec for key, spec in shown.items() if key != mask}
     features, masked = Unbounded((cells[-1],)), {key: spec for key, spec in shown.items() if key == mask}
@@ -129,15 +130,9 @@ def _actor(env: Env, seen: Any, config: NetworkConfig) -> ProbabilisticActor:
         seen,
         actions,
         distribution=dict.fromkeys(numbers, IndependentNormal),
-        action_mask_key=_mask_of(env),
+        action_mask_key=mask_of(env),
         config=replace(config, learned_scale=True),
     )
-
-
-def _mask_of(env: Env) -> Key | None:
-    """Where the environment says which choices are allowed, if it does and the action is one of choices."""
-    chosen = isinstance(env.action_spec, Categorical | OneHot | MultiDiscrete)
-    return ACTION_MASK if chosen and ACTION_MASK in env.observation_spec else None
 
 
 def _trunk(

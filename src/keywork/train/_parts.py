@@ -9,11 +9,44 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from keywork._errors import UsageError
+from keywork._errors import UsageError, refusal
 from keywork._keys import leaf
 from keywork.flow import Part
 from keywork.nn import TensorDictModuleBase
 from keywork.train._algorithm import Metrics
+
+
+def require_config(owner: str, config: Any, kind: type[Any]) -> None:
+    """Refuse settings that are those of something else, and widths of layers that are none.
+
+    Args:
+        owner: the algorithm.
+        config: what it was given.
+        kind: what it takes, a dataclass with ``num_cells``.
+
+    Raises:
+        UsageError: they are not of this kind, or ``num_cells`` is no row of widths.
+    """
+    if not isinstance(config, kind):
+        raise refusal(
+            UsageError,
+            f"{owner} cannot be built: its settings are no {kind.__name__}.",
+            where="config",
+            expected=kind.__name__,
+            got=f"the class {config.__name__}" if isinstance(config, type) else type(config).__name__,
+            fix=f"{owner}(env, {kind.__name__}(...))",
+        )
+    cells = config.num_cells
+    if not isinstance(cells, Sequence) or not all(isinstance(width, int) and width > 0 for width in cells):
+        width = cells if isinstance(cells, int) and cells > 0 else 64
+        raise refusal(
+            UsageError,
+            f"{owner} cannot be built: num_cells is no row of widths.",
+            where="num_cells",
+            expected="a whole number above 0 for each hidden layer, such as (64, 64)",
+            got=repr(cells),
+            fix=f"num_cells=({width},); --num-cells {width} on the command line",
+        )
 
 
 def require_settings(

@@ -23,7 +23,7 @@ from keywork.train._compile import LossGradient, changing
 from keywork.train._flat import FlatAdam
 from keywork.train._memory import acting, remembers, rows_in_minibatch
 from keywork.train._networks import NetworkSettings, networks_for
-from keywork.train._parts import device_of_parts, means, on_device, optimiser_part, require_settings
+from keywork.train._parts import device_of_parts, means, on_device, optimiser_part, require_config, require_settings
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ class PPO:
         device: torch.device | str | None = None,
         compile: bool = False,
     ) -> None:
+        require_config(type(self).__name__, config, PPOConfig)
         _check(config)
         self.config = config
         actor, critic = networks_for(env, config, actor, critic)
@@ -182,4 +183,4 @@ _LOSSES, _KL = 3, _LOGGED.index("ppo/kl")
 def _check(config: PPOConfig) -> None:
     positive = ("num_steps", "num_epochs", "minibatch_size", "learning_rate", "clip_epsilon", "max_grad_norm")
     require_settings(config, above_zero=positive, fractions=("gamma", "gae_lambda"))
-    require_settings(config, from_zero=("clip_value", "target_kl"))
+    require_settings(config, from_zero=("entropy_coeff", "critic_coeff", "clip_value", "target_kl"))

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from keywork._errors import UsageError
-from keywork._keys import ACTION_MASK, Key, next_key
+from keywork._keys import Key, next_key
 from keywork.envs import Env
 from keywork.modules import (
     DistributionalQValueActor,
@@ -25,7 +25,8 @@ from keywork.modules import (
 )
 from keywork.nets import MLP, Chain, MLPConfig
 from keywork.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential
-from keywork.specs import Categorical, Composite, MultiDiscrete, OneHot, Spec, Unbounded
+from keywork.specs import Composite, Spec, Unbounded
+from keywork.train._actions import mask_of
 from keywork.train._parts import require_settings
 
 QActor: TypeAlias = QValueActor | DistributionalQValueActor | QuantileQValueActor
@@ -134,12 +135,6 @@ def explore_less(module: EGreedyModule | None, progress: float) -> None:
     if module is not None:
         module.annealing.frames.fill_(round(progress * _MILLION))  # asks no device how many there were
         module.step(0)
-
-
-def mask_of(env: Env) -> Key | None:
-    """Where the environment says which choices are allowed, if it does and the action is one of choices."""
-    chosen = isinstance(env.action_spec, Categorical | OneHot | MultiDiscrete)
-    return ACTION_MASK if chosen and ACTION_MASK in env.observation_spec else None
 
 
 def _actor(

@@ -18,7 +18,7 @@ from keywork.train._compile import tensor_function
 from keywork.train._flat import FlatAdam
 from keywork.train._memory import remembers
 from keywork.train._off_policy import OffPolicySettings, Replay, require_off_policy
-from keywork.train._parts import device_of_parts, optimiser_part, require_settings
+from keywork.train._parts import device_of_parts, optimiser_part, require_config, require_settings
 from keywork.train._q_policies import QNetworkSettings, explore_less, explorer, q_policy, require_exploration
 from keywork.train._told import Told
 
@@ -86,6 +86,7 @@ class QRDQN:
         device: torch.device | str | None = None,
         compile: bool = False,
     ) -> None:
+        require_config(type(self).__name__, config, QRDQNConfig)
         _check(config)
         require_choices(self.name, env)
         self.config = config

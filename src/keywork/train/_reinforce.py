@@ -19,7 +19,7 @@ from keywork.train._compile import tensor_function
 from keywork.train._flat import FlatAdam
 from keywork.train._memory import acting
 from keywork.train._networks import NetworkSettings, networks_for
-from keywork.train._parts import device_of_parts, means, on_device, optimiser_part, require_settings
+from keywork.train._parts import device_of_parts, means, on_device, optimiser_part, require_config, require_settings
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,9 @@ class Reinforce:
         device: torch.device | str | None = None,
         compile: bool = False,
     ) -> None:
+        require_config(type(self).__name__, config, ReinforceConfig)
         require_settings(config, above_zero=("num_steps", "learning_rate", "max_grad_norm"), fractions=("gamma",))
+        require_settings(config, from_zero=("entropy_coeff", "critic_coeff"))
         self.config = config
         has_critic = config.baseline or critic is not None
         actor, usual_critic = networks_for(env, config, actor, critic)
