@@ -122,6 +122,8 @@ class ReplayBuffer:
     def extend(self, td: Any) -> None:
         """Store a batch: one step after the other of one stream ``[T]``, or of several ``[num_envs, T]``.
 
+        Do not flatten one of several environments: n-step sums and slices follow the streams.
+
         Nothing of it is stored if it is refused.
 
         Raises:

@@ -201,7 +201,8 @@ class GymEnv:
 
         Args:
             steps: how many for each environment.
-            policy: writes the action into the TensorDict that it is given; None takes random ones.
+            policy: writes the action into the TensorDict that it is given; None takes random ones. One that carries
+                a state from step to step needs a collector.
             seed: see `begin`.
         """
         root: TensorDictBase = self.reset(seed)
