@@ -77,6 +77,12 @@ def absence(module: Any, who: str, key: Key, there: Sequence[Key], place: str = 
     It advises what the module's class takes: not each has ``optional_keys``, or ``in_keys`` that are those of its
     inputs (those of a policy are its distribution's parameters).
     """
+    carried = specs_of_carried(module).get(key) if hasattr(module, "contract") else None
+    if carried is not None:
+        sizes, dtype = "".join(f", {size}" for size in carried.shape), carried.dtype
+        zeros = f"td[{key!r}] = torch.zeros(*td.batch_size{sizes}, dtype={dtype})"
+        fix = f"A collector carries it from step to step; in a loop of your own begin with {zeros}."
+        return MissingKeyError.of(who, key, listed(there), "", place, fix=fix)
     source = SOURCES.get(leaf(key))
     bring = f"Store the entry under {key!r}" if source is None else f"{source[0].upper()}{source[1:]}"
     taken = inspect.signature(type(module)).parameters

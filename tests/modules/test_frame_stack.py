@@ -10,12 +10,12 @@ from gymnasium.wrappers import FrameStackObservation
 from tensordict import TensorDict
 from torch import nn
 
-from keywork._errors import SpecError, UsageError
+from keywork._errors import MissingKeyError, SpecError, UsageError
 from keywork.buffers import ReplayBuffer, SliceSampler
 from keywork.collectors import Collector
 from keywork.envs import GymEnv
 from keywork.flow import Flow
-from keywork.modules import Categorical, FrameStack, NetworkConfig, ProbabilisticActor, ValueOperator
+from keywork.modules import Actor, Categorical, FrameStack, NetworkConfig, ProbabilisticActor, ValueOperator
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictSequential, set_recurrent_mode
 from keywork.objectives import GAE, ClipPPOLoss
 from keywork.specs import Bounded, Composite, Unbounded
@@ -303,3 +303,16 @@ class TestInAPipeline:
         td["observation"] = torch.zeros(2, 36, 36, dtype=torch.uint8)
         td["is_init"] = torch.ones(2, 1, dtype=torch.bool)
         assert actor(td)["observation_stack"].dtype is torch.uint8 and actor.distribution_class is Categorical
+
+
+def test_missing_frames_are_asked_for_by_the_chain_too_and_no_other_entry_is_meant():
+    stack = FrameStack(3, Unbounded((2,)))
+    policy = TensorDictSequential(stack, Actor(nn.Sequential(nn.Flatten(-2), nn.Linear(6, 1)), ["observation_stack"]))
+    td = TensorDict(observation=torch.zeros(4, 2), is_init=torch.ones(4, 1, dtype=torch.bool), batch_size=[4])
+    with pytest.raises(MissingKeyError) as error:
+        policy(td)
+    assert "did you mean" not in str(error.value)
+    line = "td['observation_frames'] = torch.zeros(*td.batch_size, 2, 2, dtype=torch.float32)"
+    assert line in str(error.value)
+    td["observation_frames"] = torch.zeros(*td.batch_size, 2, 2, dtype=torch.float32)
+    assert policy(td)["action"].shape == (4, 1)

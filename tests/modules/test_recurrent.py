@@ -416,10 +416,11 @@ def test_a_missing_state_is_not_said_to_be_optional():
     assert str(error.value) == (
         "GRUModule (3 -> 5) cannot run: it reads 'recurrent_state', which the TensorDict does not hold.\n"
         "   the TensorDict holds: 'observation', 'is_init'\n"
-        "   Store the entry under 'recurrent_state', or change in_keys. A collector carries it; to begin with: "
-        "td.update(module.carried_specs.zero(td.batch_size))."
+        "   A collector carries it from step to step; in a loop of your own begin with "
+        "td['recurrent_state'] = torch.zeros(*td.batch_size, 1, 5, dtype=torch.float32)."
     )
-    assert module(td.update(module.carried_specs.zero(td.batch_size)))["features"].shape == (2, 5)
+    td["recurrent_state"] = torch.zeros(*td.batch_size, 1, 5, dtype=torch.float32)
+    assert module(td)["features"].shape == (2, 5)
 
 
 @KINDS

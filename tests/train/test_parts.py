@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import gymnasium
 import pytest
 import torch
 from tensordict import TensorDict
@@ -10,7 +11,7 @@ from torch import nn
 from keywork._errors import UsageError
 from keywork.envs import GymEnv
 from keywork.modules import ValueOperator
-from keywork.train import DQN, PPO, RECIPES, DQNConfig, PPOConfig, RainbowConfig, SACConfig
+from keywork.train import DQN, PPO, RECIPES, DQNConfig, PPOConfig, RainbowConfig, SACConfig, evaluate
 from keywork.train._parts import device_of_parts, means, on_device, require_settings
 
 
@@ -117,3 +118,20 @@ def test_a_batch_goes_where_the_networks_are():
     batch = TensorDict(x=torch.zeros(2), batch_size=[2])
     assert on_device(batch, torch.device("cpu")) is batch
     assert on_device(batch, torch.device("meta"))["x"].device.type == "meta"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_an_environment_that_is_none_of_ours_is_refused(name):
+    recipe = RECIPES[name]
+    for env, fix in (
+        ("CartPole-v1", "GymEnv('CartPole-v1', num_envs=1)"),
+        (gymnasium.make("CartPole-v1"), "GymEnv(lambda"),
+    ):
+        with pytest.raises(UsageError, match="cannot act in") as error:
+            recipe.algorithm(env, recipe.config())
+        assert fix in str(error.value)
+
+
+def test_an_evaluation_in_an_environment_that_is_none_of_ours_is_refused():
+    with GymEnv("CartPole-v1") as env, pytest.raises(UsageError, match="evaluate cannot act in"):
+        evaluate(PPO(env).policy, gymnasium.make("CartPole-v1"))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from keywork._errors import ContractError, MissingKeyError, SpecError, UsageError, shape_of
+from keywork._errors import ContractError, SpecError, UsageError, shape_of
 from keywork._keys import Key
 from keywork.modules._recurrent_layers import Layers, Weights
 from keywork.modules._recurrent_setup import KeyChoice, network_of
@@ -91,17 +91,6 @@ class RecurrentModule(TensorDictModuleBase):
     def label(self) -> str:
         """``GRUModule (4 -> 64)``."""
         return f"{type(self).__name__} ({self.layers.input_size} -> {self._shapes[0][1]})"
-
-    def read(self, td: Any) -> list[Any]:
-        """The entries of ``in_keys``, in order."""
-        try:
-            return super().read(td)
-        except MissingKeyError as error:
-            absent = [key for key in self._carries if td.get(key, None) is None]
-            if not absent:
-                raise
-            more = "A collector carries it; to begin with: td.update(module.carried_specs.zero(td.batch_size))."
-            raise MissingKeyError(f"{error} {more}") from None
 
     def compute(self, *inputs: Any) -> tuple[Tensor, ...]:
         """What comes out and the states: of a step, or of a sequence under :func:`~keywork.nn.set_recurrent_mode`."""

@@ -92,7 +92,7 @@ class A2C:
         device: torch.device | str | None = None,
         compile: bool = False,
     ) -> None:
-        require_config(type(self).__name__, config, A2CConfig)
+        require_config(type(self).__name__, env, config, A2CConfig)
         require_settings(
             config,
             above_zero=("num_steps", "learning_rate", "max_grad_norm", "log_every"),

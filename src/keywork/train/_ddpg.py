@@ -83,7 +83,7 @@ class DDPG:
         device: torch.device | str | None = None,
         compile: bool = False,
     ) -> None:
-        require_config(type(self).__name__, config, DDPGConfig)
+        require_config(type(self).__name__, env, config, DDPGConfig)
         require_actor_critic(config)
         require_settings(config, from_zero=("exploration_noise",))
         require_numbers(self.name, env)

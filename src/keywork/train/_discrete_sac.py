@@ -82,7 +82,7 @@ class DiscreteSAC:
         device: torch.device | str | None = None,
         compile: bool = False,
     ) -> None:
-        require_config(type(self).__name__, config, DiscreteSACConfig)
+        require_config(type(self).__name__, env, config, DiscreteSACConfig)
         require_actor_critic(config)
         require_settings(config, above_zero=("alpha_init",))
         require_choices(self.name, env)

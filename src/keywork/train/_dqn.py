@@ -109,7 +109,7 @@ class DQN:
         device: torch.device | str | None = None,
         compile: bool = False,
     ) -> None:
-        require_config(type(self).__name__, config, DQNConfig)
+        require_config(type(self).__name__, env, config, DQNConfig)
         _check(config)
         require_choices(self.name, env)
         self.config = config

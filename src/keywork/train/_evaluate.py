@@ -12,6 +12,7 @@ from keywork._errors import UsageError
 from keywork.collectors import Collector
 from keywork.envs import Env, EpisodeStats
 from keywork.nn import ExplorationType, TensorDictModuleBase
+from keywork.train._parts import require_env
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def evaluate(
         exploration_type: set while the policy acts.
 
     Raises:
-        UsageError: the number of episodes cannot be.
+        UsageError: the number of episodes cannot be, or the environment is none of this package.
 
     >>> from keywork.envs import GymEnv
     >>> from keywork.train import PPO
@@ -68,6 +69,7 @@ def evaluate(
     ...     len(evaluate(PPO(env).policy, env, episodes=4, seed=0).returns)
     4
     """
+    require_env("evaluate", env)
     each, rest = divmod(episodes, env.num_envs)
     if each < 1 or rest:
         raise UsageError(

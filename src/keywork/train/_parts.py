@@ -9,24 +9,45 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from keywork._errors import UsageError, refusal
+from keywork._errors import UsageError, describe, refusal
 from keywork._keys import leaf
 from keywork.flow import Part
 from keywork.nn import TensorDictModuleBase
 from keywork.train._algorithm import Metrics
 
 
-def require_config(owner: str, config: Any, kind: type[Any]) -> None:
-    """Refuse settings that are those of something else, and widths of layers that are none.
+def require_env(owner: str, env: Any) -> None:
+    """Refuse what is no environment of this package, such as one of Gymnasium's.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if isinstance(env, type) or not hasattr(env, "num_envs") or not hasattr(env, "action_key"):
+        made = repr(env) if isinstance(env, str) else "lambda: gymnasium.make(...)"
+        raise refusal(
+            UsageError,
+            f"{owner} cannot act in {describe(env)}.",
+            where="env",
+            expected="an environment of keywork.envs, which steps several together",
+            got=repr(env),
+            fix=f"GymEnv({made}, num_envs=1)",
+        )
+
+
+def require_config(owner: str, env: Any, config: Any, kind: type[Any]) -> None:
+    """Refuse an environment that is none, settings of something else, and widths of layers that are none.
 
     Args:
         owner: the algorithm.
+        env: where it is to learn.
         config: what it was given.
         kind: what it takes, a dataclass with ``num_cells``.
 
     Raises:
-        UsageError: they are not of this kind, or ``num_cells`` is no row of widths.
+        UsageError: the environment is none of this package, the settings are not of this kind, or ``num_cells`` is no
+            row of widths.
     """
+    require_env(owner, env)
     if not isinstance(config, kind):
         raise refusal(
             UsageError,

@@ -106,7 +106,7 @@ class PPO:
         device: torch.device | str | None = None,
         compile: bool = False,
     ) -> None:
-        require_config(type(self).__name__, config, PPOConfig)
+        require_config(type(self).__name__, env, config, PPOConfig)
         _check(config)
         self.config = config
         actor, critic = networks_for(env, config, actor, critic)

@@ -86,7 +86,7 @@ class QRDQN:
         device: torch.device | str | None = None,
         compile: bool = False,
     ) -> None:
-        require_config(type(self).__name__, config, QRDQNConfig)
+        require_config(type(self).__name__, env, config, QRDQNConfig)
         _check(config)
         require_choices(self.name, env)
         self.config = config

@@ -89,7 +89,7 @@ class Reinforce:
         device: torch.device | str | None = None,
         compile: bool = False,
     ) -> None:
-        require_config(type(self).__name__, config, ReinforceConfig)
+        require_config(type(self).__name__, env, config, ReinforceConfig)
         require_settings(config, above_zero=("num_steps", "learning_rate", "max_grad_norm"), fractions=("gamma",))
         require_settings(config, from_zero=("entropy_coeff", "critic_coeff"))
         self.config = config

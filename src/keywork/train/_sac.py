@@ -82,7 +82,7 @@ class SAC:
         device: torch.device | str | None = None,
         compile: bool = False,
     ) -> None:
-        require_config(type(self).__name__, config, SACConfig)
+        require_config(type(self).__name__, env, config, SACConfig)
         require_actor_critic(config)
         require_settings(config, above_zero=("alpha_init",))
         require_numbers(self.name, env)

@@ -89,7 +89,7 @@ class TD3:
         device: torch.device | str | None = None,
         compile: bool = False,
     ) -> None:
-        require_config(type(self).__name__, config, TD3Config)
+        require_config(type(self).__name__, env, config, TD3Config)
         require_actor_critic(config)
         require_settings(config, above_zero=("policy_delay",), from_zero=("exploration_noise",))
         require_numbers(self.name, env)
