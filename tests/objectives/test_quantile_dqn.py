@@ -151,7 +151,7 @@ def test_a_square_that_ends_below_zero_is_refused(kappa):
     assert str(error.value) == (
         "QuantileDQNLoss cannot be built: kappa is out of range.\n"
         "  where: kappa\n"
-        "  expected: a number from zero on\n"
+        "  expected: a finite number from zero on\n"
         f"  got: {kappa!r}\n"
         "  fix: kappa=1.0"
     )

@@ -30,15 +30,17 @@ def require_positive(owner: str, name: str, number: float, *, limit: bool = Fals
         raise _out_of_range(owner, name, number, expected, f"{name}=0.2")
 
 
-def require_not_negative(owner: str, name: str, number: float, *, limit: bool = False) -> None:
+def require_not_negative(owner: str, name: str, number: float, *, limit: bool = False, usual: float = 0.1) -> None:
     """Refuse a number that is below zero, or not finite; a limit may be infinite, and holds nothing back then.
+
+    The message advises the usual one.
 
     Raises:
         UsageError: it is one of these; NaN is.
     """
     if not (0.0 <= number < math.inf or (limit and number == math.inf)):
         expected = "a number from zero on" if limit else "a finite number from zero on"
-        raise _out_of_range(owner, name, number, expected, f"{name}=0.1")
+        raise _out_of_range(owner, name, number, expected, f"{name}={usual}")
 
 
 def require_inside(owner: str, name: str, number: float) -> None:

@@ -50,7 +50,7 @@ class QuantileDQNLoss(QLearningLoss):
         kappa: float = 1.0,
         delay_value: bool = True,
     ) -> None:
-        require_not_negative(type(self).__name__, "kappa", kappa)
+        require_not_negative(type(self).__name__, "kappa", kappa, usual=1.0)
         super().__init__(value_network, _WANTED, gamma=gamma, double=double_dqn, delay_value=delay_value)
         self.kappa = kappa
 
