@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from tensordict import TensorDict
 from torch import nn
 from torch.nn import functional as F
 
@@ -175,3 +176,22 @@ def test_it_learns_like_the_layers():
             F.mse_loss(each(x), x[:, :2]).backward()
             optimizer.step()
     torch.testing.assert_close(list(net.parameters()), list(twin.parameters()), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [nn.Parameter, torch.Tensor.clone], ids=["parameters", "tensors"])
+def test_parameters_that_a_tensordict_has_exchanged_are_those_that_count(kind):
+    net, x = MLP(4, 2, num_cells=[8]), torch.randn(70, 4)
+    others = TensorDict.from_module(net).data.apply(lambda weight: kind(torch.randn_like(weight)))
+    first, last = others["0"], others["2"]
+    expected = F.linear(F.linear(x, first["weight"], first["bias"]).tanh(), last["weight"], last["bias"])
+    before = net(x)
+    with others.to_module(net), torch.no_grad():
+        torch.testing.assert_close(net(x), expected)
+    torch.testing.assert_close(net(x), before)
+
+
+def test_layers_without_parameters_are_left_to_themselves():
+    layers = [nn.Linear(3, 3), nn.Tanh()]
+    for name in ("weight", "bias"):
+        layers[0].__dict__[name] = layers[0]._parameters.pop(name).detach()
+    assert tanh_layers(torch.ones(64, 3), layers) is None

@@ -46,7 +46,10 @@ def tanh_layers(x: Tensor, layers: Iterable[nn.Module]) -> Tensor | None:
         if held["_backward_pre_hooks"] or held["_backward_hooks"] or "forward" in held:
             return None
         if wanted is nn.Linear:
-            parameters += held["_parameters"].values()
+            own = held["_parameters"]
+            if len(own) != 2 or "weight" in held or "bias" in held:  # TensorDict.to_module puts tensors in their place
+                return None
+            parameters += own.values()
             wanted = nn.Tanh
         else:
             tanhs, wanted = tanhs + 1, nn.Linear
