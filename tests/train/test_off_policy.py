@@ -9,9 +9,10 @@ from torch import nn
 from keywork._errors import UsageError
 from keywork.collectors import Collector
 from keywork.envs import GymEnv
-from keywork.modules import QValueActor
+from keywork.modules import NetworkConfig, QValueActor, RunningNorm
 from keywork.objectives import DQNLoss
 from keywork.specs import Categorical
+from keywork.train import DQN, DQNConfig
 from keywork.train._off_policy import OffPolicySettings, Replay, require_off_policy
 
 SMALL = OffPolicySettings(buffer_size=500, learning_starts=20, batch_size=16, gradient_steps=2)
@@ -137,3 +138,19 @@ def test_where_there_are_gaps_the_loss_is_told_which_steps_are_none():
         replay, collector = replay_of(vector, replace(SMALL, learning_starts=0))
         (batch, _) = replay.batches(collector.collect(), 0.0)
     assert batch["collector", "valid"].shape == (16, 1)
+
+
+def test_running_statistics_take_in_what_is_collected_and_targets_have_the_same():
+    with GymEnv("CartPole-v1", num_envs=2, seed=0) as env:
+        network = NetworkConfig(num_cells=(8,), observation_norm=RunningNorm(env.observation_spec))
+        policy = QValueActor.from_spec(env.observation_spec, env.action_spec, config=network)
+        dqn = DQN(env, DQNConfig(learning_starts=8, train_freq=4, batch_size=4), policy=policy)
+        batches = [dqn.collector.collect() for _ in range(3)]
+        for batch in batches:
+            dqn.update(batch, progress=0.0)
+    norms = [part for part in dqn.loss.modules() if isinstance(part, RunningNorm)]
+    assert len(norms) == 2  # of the network and of its target
+    seen = torch.cat([batch["observation"].flatten(0, 1) for batch in batches]).double()
+    for norm in norms:
+        assert norm.moments[0].count == 3 * 2 * 4
+        torch.testing.assert_close(norm.moments[0].mean, seen.mean(0))

@@ -13,6 +13,7 @@ from keywork._errors import UsageError
 from keywork._keys import DISCOUNT, DONE, INDEX, PRIORITY_WEIGHT, VALID, Key, next_key, unique
 from keywork.buffers import PrioritizedSampler, ReplayBuffer, Sampler, SliceSampler
 from keywork.envs import Env
+from keywork.modules import RunningNorm, update_statistics
 from keywork.nn import TensorDictModuleBase
 from keywork.train._parts import on_device, require_settings
 
@@ -94,6 +95,7 @@ class Replay:
         seed: int,
     ) -> None:
         self._config, self._device = config, device
+        self._loss, self._normalizes = loss, any(isinstance(part, RunningNorm) for part in loss.modules())
         self._sampler = _sampler(config, recurrent)
         self._frames, self._starts = 0, _first_draw(config, env, recurrent)
         size = _slices_in_batch(config) if recurrent else config.batch_size
@@ -112,12 +114,16 @@ class Replay:
     def batches(self, batch: TensorDict, progress: float) -> Iterator[TensorDict]:
         """Store what was collected, and draw a batch for each gradient step of this update.
 
+        Running statistics of the loss's networks, and of their targets, take in what was collected.
+
         Args:
             batch: of the collector.
             progress: the share of the whole run.
         """
         config = self._config
         self.buffer.extend(batch)
+        if self._normalizes:
+            update_statistics(self._loss, on_device(batch, self._device))
         self._frames += batch.numel()
         if self._frames < self._starts:
             return
