@@ -19,6 +19,7 @@ class Entry:
         published: mean and standard deviation; without a deviation, what counts as solved where nothing is published.
         source: of the published figure, with its steps.
         note: what a reader has to know.
+        hopeless: whether it is there to fail, beside one that does not.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Entry:
     published: tuple[float, float | None]
     source: str
     note: str = ""
+    hopeless: bool = False
 
     @property
     def goal(self) -> float:
@@ -49,7 +51,8 @@ def _train(
 
 def _world(name: str, options: str, note: str, goal: tuple[float, str]) -> Entry:
     command = f"PYTHONPATH=benchmarks keywork train ppo --env worlds:{options}"
-    return Entry(name, command, 3, (goal[0], None), goal[1], note)
+    hopeless = name.startswith(("memoryless", "unmasked"))
+    return Entry(name, command, 3, (goal[0], None), goal[1], note, hopeless)
 
 
 _ROWS = " --normalize --num-steps 128 --minibatch-size 512 --num-epochs 10 --gae-lambda 0.95 --total-steps 300000"
