@@ -29,7 +29,6 @@ SHARING = "a2c, ppo or reinforce"
             f"with. Leave it out, or train {SHARING}.",
         ),
         ("td3", "--share-trunk", "its actor and its critics each learn from a loss of their own"),
-        ("sacd", "--policy gru", "a network with a memory is given in Python: DiscreteSAC(env, actor=...)."),
         ("ppo", "--target-update-interval 5", "has no option --target-update-interval. Leave it out, or train dqn, "),
         ("dqn", "--clip-epsilon=0.1", "dqn has no option --clip-epsilon. Leave it out, or train ppo."),
         ("ppo", "--xyz", "There is no option --xyz. 'keywork train ppo --help' lists all options."),

@@ -49,6 +49,7 @@ class TestLog:
         # Batches of 64 steps, faster than a line each 5 seconds: the first and the last of them.
         patterns = [
             "environment  4 x CartPole-v1, seed 0",
+            "preset       none; --preset begins with settings that are known to work in CartPole-v1",
             re.escape(f"results      {shown}/"),
             "",
             r" 12 %   return [\d.]+   64 of 512 steps   [\d,]+ steps/s   \d+ s left",
@@ -113,6 +114,20 @@ class TestAsked:
         assert (config["config"]["num_cells"], config["config"]["gamma"]) == ([5], 0.5)
         assert config["config"]["anneal"] is False
         assert config["settings"]["env"] == "Pendulum-v1"
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ([], True),
+            (["--preset"], False),
+            (["--env", "MountainCarContinuous-v0"], False),  # for which there is no preset of PPO
+        ],
+    )
+    def test_a_preset_that_is_there_and_not_asked_for_is_named_in_one_line(self, words, said, tmp_path, capsys):
+        assert train(tmp_path, "--name", "a", "--eval-episodes", "0", *words) == 0
+        rows = [row for row in capsys.readouterr().out.splitlines() if row.startswith("preset ")]
+        line = "preset       none; --preset begins with settings that are known to work in CartPole-v1"
+        assert rows == ([line] if said else [])
 
     def test_a_name_that_is_no_utf8(self, tmp_path, capsys):
         runs = os.path.join(tmp_path, os.fsdecode(b"caf\xe9"))

@@ -21,7 +21,7 @@ from keywork.nn import TensorDictModule, set_exploration_type
 from keywork.train import DDPG, SAC, TD3, DDPGConfig, DiscreteSAC, DiscreteSACConfig, SACConfig, TD3Config
 from keywork.train._actor_critic import noise_of, scale_of
 
-SMALL = {"learning_starts": 16, "batch_size": 8, "buffer_size": 500, "num_cells": (8,), "log_every": 16, "slice_len": 4}
+SMALL = {"learning_starts": 16, "batch_size": 8, "buffer_size": 500, "num_cells": (8,), "log_every": 16}
 KINDS = {DDPG: DDPGConfig(**SMALL), TD3: TD3Config(**SMALL), SAC: SACConfig(**SMALL)}
 
 
@@ -195,9 +195,29 @@ def remembering_actor():
 
 def test_a_recurrent_policy_learns_from_slices():
     with env_of(SAC) as env:
-        sac = SAC(env, KINDS[SAC], actor=remembering_actor())
+        sac = SAC(env, replace(KINDS[SAC], slice_len=4), actor=remembering_actor())
         rounds(sac, 16)
         assert sac.replay.buffer.sample().shape == (2, 4)  # 8 steps are 2 slices of 4
+
+
+@pytest.mark.parametrize("policy", ["gru", "lstm"])
+@pytest.mark.parametrize("kind", ALL)
+def test_its_own_actor_may_remember_too(kind, policy):
+    with env_of(kind) as env:
+        algorithm = kind(env, replace(ALL[kind], policy=policy, slice_len=4))
+        states = ["recurrent_state"] if policy == "gru" else ["recurrent_state_h", "recurrent_state_c"]
+        assert list(algorithm.policy.contract.carries) == states
+        before = weights(algorithm.policy[0])
+        rounds(algorithm, 16)
+        assert algorithm.replay.buffer.sample().shape == (2, 4)
+        assert not torch.equal(weights(algorithm.policy[0]), before)  # of the memory and what is before it
+
+
+def test_an_actor_that_remembers_keeps_to_a_mask():
+    with GymEnv(Masked, num_envs=2, seed=0) as env:
+        sac = DiscreteSAC(env, replace(ALL[DiscreteSAC], policy="gru", slice_len=4))
+        rounds(sac, 12)
+        assert (sac.collector.collect()["action"] != 0).all()
 
 
 @pytest.mark.parametrize("change", [{"prioritized": True}, {"n_step": 3}])
@@ -226,6 +246,8 @@ def test_a_critic_can_be_given():
         (TD3, {"exploration_noise": -0.1}, "exploration_noise is -0.1"),
         (SAC, {"alpha_init": 0.0}, "alpha_init is 0.0"),
         (SAC, {"tau": 1.5}, "tau is 1.5"),
+        (SAC, {"policy": "transformer"}, "policy is 'transformer': it has to be mlp, gru or lstm"),
+        (TD3, {"policy": "gru", "num_cells": ()}, "num_cells names none: type --num-cells 64, or --policy mlp"),
         (DDPG, {"batch_size": 1_000}, "batch_size is 1000, and the buffer keeps 500 steps"),
     ],
 )

@@ -31,7 +31,6 @@ SMALL = {
     "log_every": 16,
     "num_cells": (16,),
     "target_update_interval": 32,
-    "slice_len": 4,
 }
 DQN_SMALL, RAINBOW_SMALL = DQNConfig(**SMALL), RainbowConfig(**SMALL)
 QRDQN_SMALL = QRDQNConfig(**SMALL, num_quantiles=8)

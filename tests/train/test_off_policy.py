@@ -101,6 +101,22 @@ def test_what_slices_cannot_be_is_refused(env, change, message):
         replay_of(env, replace(SMALL, **change), recurrent=True)
 
 
+def test_a_length_of_slices_is_refused_where_none_are_drawn(env):
+    with pytest.raises(UsageError) as raised:
+        replay_of(env, replace(SMALL, slice_len=4))
+    assert str(raised.value) == (
+        "The buffer cannot draw slices: no network has a memory, and steps are drawn one by one.\n"
+        "  where: slice_len\n"
+        "  expected: a network with a memory, or slice_len left out\n"
+        "  got: slice_len=4, and no network that carries a state\n"
+        "  fix: leave --slice-len 4 out, or add --policy gru; from Python, give a recurrent network"
+    )
+    with pytest.raises(UsageError, match="leave --slice-len 16 out"):
+        DQN(env, DQNConfig(slice_len=16))
+    DQN(env, DQNConfig(slice_len=16, policy="gru"))
+    DQN(env, DQNConfig(slice_len=8))  # the usual one
+
+
 def test_slices_are_drawn_as_soon_as_there_can_be_one(env):
     replay, collector = replay_of(env, replace(SMALL, learning_starts=0, slice_len=6, batch_size=6), recurrent=True)
     assert not list(replay.batches(collector.collect(), 0.0))  # 5 steps of each environment

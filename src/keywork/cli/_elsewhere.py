@@ -9,7 +9,6 @@ from keywork.train import RECIPES
 _NO_BUFFER = "it learns from the batch that it has just collected, and keeps no buffer to draw from"
 _OWN_LOSSES = "its actor and its critics each learn from a loss of their own, and have targets that follow them alone"
 _ONE_NETWORK = "it has one network, of action values, and nothing to share its layers with"
-_GIVEN = "a network with a memory is given in Python: {name}(env, actor=...)"
 _OF_BUFFERS = ("prioritized", "priority_alpha", "priority_beta", "n_step", "slice_len", "buffer_size")
 
 
@@ -39,8 +38,6 @@ def _reason(algorithm: str, name: str) -> str:
         return _NO_BUFFER
     if name == "share_trunk":
         return _ONE_NETWORK if "dueling" in own else _OWN_LOSSES
-    if name == "policy":
-        return _GIVEN.format(name=getattr(RECIPES[algorithm].algorithm, "__name__", algorithm))
     return ""
 
 

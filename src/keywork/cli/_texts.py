@@ -24,14 +24,14 @@ def size_of(flow: Flow) -> str:
     return ", ".join(f"{count} {word}{'s' * (count != 1)}" for count, word in counts)
 
 
-def show_start(console: Console, flow: Flow, settings: RunSettings, run: Run) -> None:
-    """The table of the pipeline, and where the results go."""
+def show_start(console: Console, flow: Flow, settings: RunSettings, run: Run, *, preset_left_out: bool = False) -> None:
+    """The table of the pipeline, where the results go, and that there is a preset, if nobody asked for it."""
     show_flow(console, flow)
     console.print()
-    show_rows(
-        console,
-        [("environment", f"{settings.num_envs} x {settings.env}, seed {settings.seed}"), ("results", f"{run.path}/")],
-    )
+    rows = [("environment", f"{settings.num_envs} x {settings.env}, seed {settings.seed}")]
+    if preset_left_out:
+        rows.append(("preset", f"none; --preset begins with settings that are known to work in {settings.env}"))
+    show_rows(console, [*rows, ("results", f"{run.path}/")])
     console.print()
 
 

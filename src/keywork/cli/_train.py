@@ -14,7 +14,7 @@ from keywork.cli._lines import Lines
 from keywork.cli._live import LiveDisplay
 from keywork.cli._texts import show_end, show_start
 from keywork.flow import Flow
-from keywork.train import Evaluation, Metrics, Outcome, Run, RunSettings, run_experiment
+from keywork.train import PRESETS, Evaluation, Metrics, Outcome, Run, RunSettings, run_experiment
 
 
 def train(algorithm: str, words: Sequence[str]) -> None:
@@ -27,7 +27,8 @@ def train(algorithm: str, words: Sequence[str]) -> None:
     options = parse_algorithm(algorithm, words, f"keywork train {algorithm}", description)
     if options is None:
         return
-    watcher = Watcher(make_console())
+    left_out = not options.preset and options.run.env in PRESETS.get(algorithm, {})
+    watcher = Watcher(make_console(), preset_left_out=left_out)
     try:
         run_experiment(algorithm, options.run, getattr(options, algorithm), [watcher])
     finally:
@@ -49,15 +50,16 @@ class Watcher:
 
     Args:
         console: where.
+        preset_left_out: whether there are settings that are known to work, which nobody asked for.
     """
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, *, preset_left_out: bool = False) -> None:
+        self._console, self._preset_left_out = console, preset_left_out
         self._display: Display | None = None
 
     def on_start(self, flow: Flow, settings: RunSettings, run: Run) -> None:
         """Show the pipeline."""
-        show_start(self._console, flow, settings, run)
+        show_start(self._console, flow, settings, run, preset_left_out=self._preset_left_out)
         self._settings = settings
         kind = LiveDisplay if is_live(self._console) else Lines
         self._display = kind(self._console, settings.total_steps)

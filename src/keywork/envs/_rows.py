@@ -12,6 +12,7 @@ from keywork._errors import KeyworkError
 from keywork.envs._buffers import Buffers
 from keywork.envs._fault import EnvFault, raised
 from keywork.envs._layout import Layout
+from keywork.envs._unseen_mask import warn_of_unseen_mask
 
 EnvFactory: TypeAlias = Callable[[], gymnasium.Env[Any, Any]]
 
@@ -47,6 +48,7 @@ class EnvRows:
             raise
         self.action_space = self._envs[0].action_space
         self._steps = [env.step for env in self._envs]
+        self._begun = False
 
     def _check_same(self, row: int) -> None:
         first, env = self._envs[0], self._envs[-1]
@@ -97,9 +99,13 @@ class EnvRows:
         try:
             if seed is not None:
                 env.action_space.seed(seed)
-            observation, _ = env.reset(seed=seed)
+            observation, info = env.reset(seed=seed)
         except Exception as error:
             raise raised("reset", self._rows[index], error) from error
+        if not self._begun:
+            self._begun = True
+            if self._rows[index] == 0:  # once, also where several processes have a share of the environments
+                warn_of_unseen_mask(env, info, self.layout, self.action_space)
         return observation
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from keywork.envs._buffers import Buffers
 from keywork.envs._fault import EnvFault, raised
 from keywork.envs._layout import Layout
 from keywork.envs._processes import ProcessWorkers
+from keywork.envs._unseen_mask import warn_of_unseen_mask
 
 
 class Vectorised(Backend):
@@ -45,7 +46,7 @@ class Vectorised(Backend):
         self.action_space = env.single_action_space
         self.buffers = Buffers.empty(self.layout, env.num_envs)
         self._ended = np.zeros(env.num_envs, np.bool_)  # NEXT_STEP: whose next step will be a reset
-        self._broken = False
+        self._begun, self._broken = False, False
 
     def reset(self, seeds: Sequence[int] | None) -> None:
         """See the base class. A vector environment with one random generator takes the first seed."""
@@ -128,8 +129,13 @@ class Vectorised(Backend):
     def _reset(self, seed: Any, options: dict[str, Any] | None) -> Any:
         if isinstance(self._env, AsyncVectorEnv):
             self._env.reset_async(seed=seed, options=options)
-            return self._env.reset_wait(timeout=self._config.reset_timeout)[0]
-        return self._env.reset(seed=seed, options=options)[0]
+            observation, info = self._env.reset_wait(timeout=self._config.reset_timeout)
+        else:
+            observation, info = self._env.reset(seed=seed, options=options)
+        if not self._begun:
+            self._begun = True
+            warn_of_unseen_mask(self._env, info, self.layout, self.action_space)
+        return observation
 
     def _step(self, actions: np.ndarray) -> Any:
         if isinstance(self._env, AsyncVectorEnv):

@@ -11,7 +11,7 @@ from keywork.flow._check import findings_of
 from keywork.flow._critics import blind_critics, knowing_critics
 from keywork.flow._graph import Carry
 from keywork.flow._late import late_normalisers
-from keywork.flow._memories import backward_memories, shared_states, unwritten_states
+from keywork.flow._memories import backward_memories, shared_states, single_steps, unwritten_states
 from keywork.flow._overwritten import overwritten
 from keywork.flow._parts import Step
 from keywork.flow._stale import stale_in
@@ -28,6 +28,7 @@ def graph_findings(steps: Sequence[Step], carries: Sequence[Carry]) -> list[Find
         *unwritten_states(steps),
         *shared_states(steps),
         *backward_memories(steps),
+        *single_steps(steps),
         *stale_in(steps),
         *late_normalisers(steps),
         *blind_critics(steps),

@@ -28,6 +28,8 @@ class Part:
         keeps: what is still there after it, of all that was there before, such as what a buffer stores (a group such
             as ``"next"`` stands for all that is in it); None for everything.
         trains: the parameters that it updates, of an optimiser.
+        slices: of a buffer, whether it draws steps that follow one another, ``[B, T]``, or each step alone, ``[B]``;
+            None where that is not known.
 
     >>> Part("Adam", "optimiser", reads=("loss_objective",)).inputs
     ('loss_objective',)
@@ -42,6 +44,7 @@ class Part:
     description: str = ""
     keeps: tuple[Key, ...] | None = None
     trains: tuple[Any, ...] = field(default=(), compare=False, repr=False)
+    slices: bool | None = None
 
     @property
     def inputs(self) -> tuple[Key, ...]:

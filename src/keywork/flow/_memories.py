@@ -76,5 +76,32 @@ def backward_memories(steps: Sequence[Step]) -> list[Finding]:
     return findings
 
 
+def single_steps(steps: Sequence[Step]) -> list[Finding]:
+    """A finding for every loss and estimator with a memory to which a buffer gives single steps.
+
+    Where it is not known what a buffer draws, there is none.
+    """
+    findings, buffer = list[Finding](), None
+    for step in steps:
+        if step.part.kind == "buffer":
+            buffer = step.part
+        learns = step.part.kind in ("loss", "estimator") and step.module is not None
+        if buffer is None or buffer.slices is not False or not learns:
+            continue
+        memory = next((part for part in step.module.modules() if hasattr(part, "is_init_key")), None)
+        if memory is not None:
+            name = type(memory).__name__
+            problem = (
+                f"{step.part.name} ({step.part.kind}) learns with a memory, {name}, which runs over steps that follow "
+                f"one another, [*B, T]; {buffer.name} (buffer) draws each step alone, [B]."
+            )
+            fix = (
+                "let the buffer draw slices: sampler=SliceSampler(16) of a ReplayBuffer, slices=True of a Part; or "
+                f"leave {name} out of the networks."
+            )
+            findings.append(Finding("single-steps", problem, "", fix))
+    return findings
+
+
 def _runs_backwards(module: Any) -> bool:
     return hasattr(module, "is_init_key") and getattr(getattr(module, "layers", None), "directions", 1) > 1

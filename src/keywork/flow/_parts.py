@@ -81,11 +81,20 @@ def _is_buffer(thing: Any) -> bool:
     return not isinstance(thing, nn.Module | Part) and hasattr(thing, "keeps") and hasattr(thing, "writes")
 
 
+def _draws_slices(sampler: Any) -> bool | None:
+    """Whether a buffer's sampler draws slices: it has a ``slice_len`` then. The library's others draw single steps."""
+    if hasattr(sampler, "slice_len"):
+        return True
+    ours = type(sampler).__module__.partition(".")[0] == __name__.partition(".")[0]
+    return False if ours else None
+
+
 def _group(thing: Any, action: Key, before: Sequence[Step]) -> list[Step]:
     if isinstance(thing, Part):
         return [Step(thing)]
     if _is_buffer(thing):
-        part = Part(type(thing).__name__, "buffer", writes=tuple(thing.writes), keeps=thing.keeps)
+        name, slices = type(thing).__name__, _draws_slices(getattr(thing, "sampler", None))
+        part = Part(name, "buffer", writes=tuple(thing.writes), keeps=thing.keeps, slices=slices)
         return [Step(part, specs=dict(getattr(thing, "write_specs", {})))]
     if isinstance(thing, Optimizer):
         losses = [key for step in before if step.part.kind == "loss" for key in step.part.writes if _is_loss(key)]

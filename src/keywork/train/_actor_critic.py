@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from keywork._keys import ACTION_VALUE
+from keywork._keys import ACTION_VALUE, Key
 from keywork.distributions import TanhDelta
 from keywork.envs import Env
 from keywork.modules import AdditiveGaussianModule, NetworkConfig, ProbabilisticActor, QValueActor, ValueOperator
-from keywork.nn import TensorDictModuleBase
-from keywork.specs import Bounded, Composite
+from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
+from keywork.specs import Bounded, Composite, Spec, Unbounded
 from keywork.train._actions import mask_of
-from keywork.train._memory import acting
+from keywork.train._memory import FEATURES, acting, memory_of, require_body
 from keywork.train._off_policy import OffPolicySettings, require_off_policy
 from keywork.train._parts import require_settings
 
@@ -40,8 +40,10 @@ class ActorCriticSettings(OffPolicySettings):
     """Adam's step size, for actor and critics alike."""
     tau: float = 0.005
     """How far the target networks move with each step."""
+    policy: Literal["mlp", "gru", "lstm"] = "mlp"
+    """An actor without a memory, or with a recurrent layer after the hidden ones, which remembers the episode."""
     num_cells: tuple[int, ...] = (256, 256)
-    """Widths of the hidden layers, of actor and critics alike."""
+    """Widths of the hidden layers, of actor and critics alike; a recurrent one is as wide as the last."""
 
 
 def require_actor_critic(config: ActorCriticSettings) -> None:
@@ -52,6 +54,7 @@ def require_actor_critic(config: ActorCriticSettings) -> None:
     """
     require_off_policy(config)
     require_settings(config, above_zero=("tau",), fractions=("tau",))
+    require_body(config.policy, config.num_cells)
 
 
 def scale_of(log_scale: Tensor) -> Tensor:
@@ -59,27 +62,27 @@ def scale_of(log_scale: Tensor) -> Tensor:
     return log_scale.clamp(_LEAST_LOG_STD, _MOST_LOG_STD).exp()
 
 
-def drawing_actor(env: Env, settings: ActorCriticSettings) -> ProbabilisticActor:
+def drawing_actor(env: Env, settings: ActorCriticSettings) -> ProbabilisticTensorDictSequential:
     """A policy that draws: numbers from a tanh-normal within their bounds, choices as ``"action_mask"`` allows them.
 
     Raises:
         SpecError: there is no distribution for such actions.
     """
-    config = _network(settings)
-    return ProbabilisticActor.from_spec(
-        env.observation_spec, _actions(env), action_mask_key=mask_of(env), return_log_prob=False, config=config
-    )
+    return _actor(env, settings, mask_of(env), None)
 
 
-def pointing_actor(env: Env, settings: ActorCriticSettings) -> ProbabilisticActor:
+def pointing_actor(env: Env, settings: ActorCriticSettings) -> ProbabilisticTensorDictSequential:
     """A policy without noise, which a tanh keeps within the bounds of the action.
 
     Raises:
         SpecError: the action is not bounded.
+
+    >>> from keywork.envs import GymEnv
+    >>> with GymEnv("Pendulum-v1") as env:
+    ...     pointing_actor(env, ActorCriticSettings(policy="lstm")).in_keys
+    ['observation', 'recurrent_state_h', 'recurrent_state_c', 'is_init']
     """
-    return ProbabilisticActor.from_spec(
-        env.observation_spec, _actions(env), distribution=TanhDelta, return_log_prob=False, config=_network(settings)
-    )
+    return _actor(env, settings, None, TanhDelta)
 
 
 def action_critic(env: Env, settings: ActorCriticSettings) -> ValueOperator:
@@ -128,6 +131,25 @@ def collecting(owner: str, actor: TensorDictModuleBase, critic: nn.Module) -> Te
 def compiled(function: F, *, compile: bool) -> F:
     """A function of tensors, compiled if that is asked for; it is compiled for each shape that comes."""
     return cast(F, torch.compile(function, dynamic=False)) if compile else function
+
+
+def _actor(
+    env: Env, settings: ActorCriticSettings, mask: Key | None, distribution: Any
+) -> ProbabilisticTensorDictSequential:
+    options: dict[str, Any] = {"distribution": distribution, "action_mask_key": mask, "return_log_prob": False}
+    config = _network(settings)
+    if settings.policy == "mlp":
+        return ProbabilisticActor.from_spec(env.observation_spec, _actions(env), config=config, **options)
+    seen = dict(env.observation_spec.items())
+    unmasked = {key: spec for key, spec in seen.items() if key != mask}
+    memory = memory_of(settings.policy, settings.num_cells, unmasked)
+    shown: dict[Key, Spec] = {FEATURES: Unbounded((settings.num_cells[-1],))}
+    if mask is not None:
+        shown[mask] = seen[mask]
+    head = ProbabilisticActor.from_spec(
+        Composite(shown), _actions(env), config=replace(config, num_cells=()), **options
+    )
+    return ProbabilisticTensorDictSequential(memory, head)
 
 
 def _actions(env: Env) -> Composite:

@@ -1,16 +1,61 @@
-"""What networks that remember ask of an algorithm: who carries their states, and minibatches in the order of time."""
+"""Networks that remember, and what they ask of an algorithm: who carries their states, minibatches in order of time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
 
 from keywork._errors import ContractError, Finding, UsageError
-from keywork._keys import listed, next_key
-from keywork.modules import ExplorationModule, gSDEModule
-from keywork.nn import TensorDictModuleBase, TensorDictSequential
+from keywork._keys import Key, listed, next_key
+from keywork.modules import ExplorationModule, Features, GRUModule, LSTMModule, gSDEModule
+from keywork.nets import MLP, Chain, MLPConfig
+from keywork.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential
+from keywork.specs import Spec
+
+FEATURES: Key = "features"
+"""What a memory of :func:`memory_of` writes."""
+_ENCODED: Key = "encoded"
+
+
+def require_body(policy: str, num_cells: tuple[int, ...]) -> None:
+    """Refuse a kind of network that there is not, and a memory without a width.
+
+    Raises:
+        UsageError: it is none of mlp, gru and lstm, or there is no hidden layer to take the width from.
+    """
+    if policy not in ("mlp", "gru", "lstm"):
+        raise UsageError(f"policy is {policy!r}: it has to be mlp, gru or lstm, such as --policy gru.")
+    if policy != "mlp" and not num_cells:
+        raise UsageError(
+            f"policy is {policy!r}, whose recurrent layer is as wide as the last hidden one, and num_cells "
+            "names none: type --num-cells 64, or --policy mlp."
+        )
+
+
+def memory_of(policy: str, num_cells: tuple[int, ...], seen: Mapping[Key, Spec]) -> TensorDictSequential:
+    """From observations to features of what has been seen so far: the hidden layers, and after them a recurrent one.
+
+    Args:
+        policy: gru or lstm.
+        num_cells: widths of the hidden layers; the recurrent one is as wide as the last.
+        seen: what is observed.
+
+    >>> from keywork.specs import Unbounded
+    >>> memory_of("gru", (8,), {"observation": Unbounded((4,))}).out_keys
+    ['encoded', 'features', ('next', 'recurrent_state')]
+    """
+    features = Features(list(seen.values()))
+    *hidden, width = num_cells
+    config = MLPConfig(activate_last_layer=True)
+    mlp = MLP(features.size, width, num_cells=hidden, activation_class=nn.ReLU, config=config)
+    kind = GRUModule if policy == "gru" else LSTMModule
+    states = list(kind.state_keys)
+    return TensorDictSequential(
+        TensorDictModule(Chain(features, mlp), list(seen), [_ENCODED]),
+        kind(width, width, in_keys=[_ENCODED, *states], out_keys=[FEATURES, *map(next_key, states)]),
+    )
 
 
 def acting(owner: str, actor: TensorDictModuleBase, critic: TensorDictModuleBase) -> TensorDictModuleBase:

@@ -9,7 +9,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from keywork._errors import UsageError
+from keywork._errors import UsageError, refusal
 from keywork._keys import DISCOUNT, DONE, INDEX, PRIORITY_WEIGHT, VALID, Key, next_key, unique
 from keywork.buffers import PrioritizedSampler, ReplayBuffer, Sampler, SliceSampler
 from keywork.envs import Env
@@ -45,7 +45,7 @@ class OffPolicySettings:
     priority_beta: float = 0.4
     """How much of it the losses' weights undo, at the beginning; at the end all."""
     slice_len: int = 8
-    """Steps that follow one another, of which a recurrent network learns."""
+    """Steps that follow one another, of which a recurrent network learns; for no other."""
     log_every: int = 1_000
     """Steps from one row of metrics to the next."""
 
@@ -168,8 +168,27 @@ def _slices_in_batch(config: OffPolicySettings) -> int:
     return config.batch_size // config.slice_len
 
 
+def _require_slices(config: OffPolicySettings) -> None:
+    """Refuse a length of slices that nothing is drawn in.
+
+    Raises:
+        UsageError: it is not the usual one.
+    """
+    usual = type(config)().slice_len
+    if config.slice_len != usual:
+        raise refusal(
+            UsageError,
+            "The buffer cannot draw slices: no network has a memory, and steps are drawn one by one.",
+            where="slice_len",
+            expected="a network with a memory, or slice_len left out",
+            got=f"slice_len={config.slice_len}, and no network that carries a state",
+            fix=f"leave --slice-len {config.slice_len} out, or add --policy gru; from Python, give a recurrent network",
+        )
+
+
 def _sampler(config: OffPolicySettings, recurrent: bool) -> Sampler | None:
     if not recurrent:
+        _require_slices(config)
         kind = PrioritizedSampler(alpha=config.priority_alpha, beta=config.priority_beta)
         return kind if config.prioritized else None
     asked = {"--prioritized": "--no-prioritized"} if config.prioritized else {}
@@ -177,7 +196,7 @@ def _sampler(config: OffPolicySettings, recurrent: bool) -> Sampler | None:
     if asked:
         them, plain = (
             "them" if len(asked) > 1 else "it",
-            "--policy mlp" if hasattr(config, "policy") else "an actor without a memory",
+            "--policy mlp" if getattr(config, "policy", "mlp") != "mlp" else "networks without a memory",
         )
         raise UsageError(
             "A recurrent network learns from slices of steps that follow one another, which go without "

@@ -10,28 +10,23 @@ import torch
 from torch import nn
 
 from keywork._errors import UsageError
-from keywork._keys import Key, next_key
+from keywork._keys import Key
 from keywork.envs import Env
 from keywork.modules import (
     DistributionalQValueActor,
     EGreedyModule,
-    Features,
-    GRUModule,
-    LSTMModule,
     NetworkConfig,
     NoisyLinear,
     QuantileQValueActor,
     QValueActor,
 )
-from keywork.nets import MLP, Chain, MLPConfig
-from keywork.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential
+from keywork.nn import TensorDictModuleBase, TensorDictSequential
 from keywork.specs import Composite, Spec, Unbounded
 from keywork.train._actions import mask_of
+from keywork.train._memory import FEATURES, memory_of, require_body
 from keywork.train._parts import require_settings
 
 QActor: TypeAlias = QValueActor | DistributionalQValueActor | QuantileQValueActor
-_ENCODED: Key = "encoded"
-_FEATURES: Key = "features"
 _MILLION = 1_000_000
 
 
@@ -77,17 +72,12 @@ def q_policy(
     """
     seen = dict(env.observation_spec.items())
     mask = mask_of(env)
-    if settings.policy not in ("mlp", "gru", "lstm"):
-        raise UsageError(f"policy is {settings.policy!r}: it has to be mlp, gru or lstm, such as --policy gru.")
+    require_body(settings.policy, settings.num_cells)
     if settings.policy == "mlp":
         return _actor(env, settings, seen, settings.num_cells, mask, support, num_quantiles)
-    if not settings.num_cells:
-        raise UsageError(
-            f"policy is {settings.policy!r}, whose recurrent layer is as wide as the last hidden one, and num_cells "
-            "names none: type --num-cells 64, or --policy mlp."
-        )
-    memory = _memory(settings, {key: spec for key, spec in seen.items() if key != mask})
-    remembered: Mapping[Key, Spec] = {_FEATURES: Unbounded((settings.num_cells[-1],))}
+    unmasked = {key: spec for key, spec in seen.items() if key != mask}
+    memory = memory_of(settings.policy, settings.num_cells, unmasked)
+    remembered: Mapping[Key, Spec] = {FEATURES: Unbounded((settings.num_cells[-1],))}
     shown = remembered if mask is None else {**remembered, mask: seen[mask]}
     cells = settings.num_cells[-1:] if settings.dueling else ()
     return TensorDictSequential(memory, _actor(env, settings, shown, cells, mask, support, num_quantiles))
@@ -162,17 +152,3 @@ def _actor(
     if num_quantiles is not None:
         return QuantileQValueActor.from_spec(shown, action, num_quantiles, **options)
     return QValueActor.from_spec(shown, action, **options)
-
-
-def _memory(settings: QNetworkSettings, seen: Mapping[Key, Spec]) -> TensorDictSequential:
-    """From observations to features of what has been seen so far: the hidden layers, and after them a recurrent one."""
-    features = Features(list(seen.values()))
-    *hidden, width = settings.num_cells
-    config = MLPConfig(activate_last_layer=True)
-    mlp = MLP(features.size, width, num_cells=hidden, activation_class=nn.ReLU, config=config)
-    kind = GRUModule if settings.policy == "gru" else LSTMModule
-    states = list(kind.state_keys)
-    return TensorDictSequential(
-        TensorDictModule(Chain(features, mlp), list(seen), [_ENCODED]),
-        kind(width, width, in_keys=[_ENCODED, *states], out_keys=[_FEATURES, *map(next_key, states)]),
-    )

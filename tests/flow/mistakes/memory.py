@@ -5,12 +5,21 @@ from __future__ import annotations
 from gymnasium.spaces import Box, Dict
 from torch import nn
 
+from keywork import specs
+from keywork.buffers import ReplayBuffer
 from keywork.collectors import Collector
 from keywork.distributions import Categorical
 from keywork.flow import Flow, Part
-from keywork.modules import Actor, GRUModule, OrnsteinUhlenbeckProcessModule, ProbabilisticActor, ValueOperator
+from keywork.modules import (
+    Actor,
+    GRUModule,
+    OrnsteinUhlenbeckProcessModule,
+    ProbabilisticActor,
+    QValueActor,
+    ValueOperator,
+)
 from keywork.nn import TensorDictModule, TensorDictModuleBase, TensorDictSequential
-from keywork.objectives import GAE
+from keywork.objectives import GAE, DQNLoss
 from keywork.specs import Bounded, Composite, Unbounded
 from keywork.train import PPO, PPOConfig
 
@@ -112,6 +121,15 @@ def both_directions_in_time(env):
     """A memory in both directions is to act, where the future is not known [recurrent, discrete]"""
     gru = GRUModule(4, 16, in_key="observation", out_key="features", bidirectional=True)
     return Flow(env(4, 2), _policy(gru, 32))
+
+
+def single_steps_from_a_buffer(env):
+    """A policy with a memory is to learn from a buffer that draws each step alone [recurrent, discrete]"""
+    policy = QValueActor(
+        TensorDictSequential(_gru(), TensorDictModule(nn.Linear(16, 2), ["features"], ["action_value"])),
+        spec=specs.Categorical(2),
+    )
+    return Flow(env(4, 2), policy, ReplayBuffer(64, batch_size=8), DQNLoss(policy))
 
 
 def rows_longer_than_a_minibatch(env):

@@ -38,7 +38,6 @@ OFF_POLICY = {
     "learning_starts": 16,
     "buffer_size": 64,
     "batch_size": 16,
-    "slice_len": SLICE,
     "train_freq": 4,
     "learning_rate": 1e-3,
     "gradient_steps": 1,
@@ -99,9 +98,7 @@ def kl_penalty(env: Any, body: str, storage: str) -> Pipeline:
 def values(name: str, env: Any, body: str, storage: str, **options: Any) -> Pipeline:
     """Q-learning: one network, which may remember."""
     _on_the_command_line(name, ["--share-trunk"] if body == "shared trunk" else [])
-    settings = {**OFF_POLICY, "target_update_interval": 32, **options}
-    if body in MEMORIES:
-        settings["policy"] = MEMORIES[body]
+    settings = {**OFF_POLICY, "target_update_interval": 32, **_memory(body), **options}
     if name == "rainbow" or storage == "prioritised":
         settings["prioritized"] = storage == "prioritised"
     algorithm = RECIPES[name].algorithm(env, RECIPES[name].config(**settings))
@@ -110,7 +107,7 @@ def values(name: str, env: Any, body: str, storage: str, **options: Any) -> Pipe
 
 def actor_critic(name: str, env: Any, body: str, storage: str) -> Pipeline:
     """An actor and critics of its actions; what the algorithm does not make by itself is given."""
-    config = RECIPES[name].config(**OFF_POLICY, prioritized=storage == "prioritised")
+    config = RECIPES[name].config(**OFF_POLICY, **_memory(body), prioritized=storage == "prioritised")
     algorithm = RECIPES[name].algorithm(env, config, **_given(name, env, body))
     return _replayed(env, algorithm, body, storage)
 
@@ -171,6 +168,11 @@ def _networks(env: Any, body: str) -> dict[str, Any]:
     return {"policy": MEMORIES.get(body, "mlp"), "share_trunk": body == "shared trunk"}
 
 
+def _memory(body: str) -> dict[str, Any]:
+    """The settings of an off-policy algorithm whose networks remember, and nothing for one whose do not."""
+    return {"policy": MEMORIES[body], "slice_len": SLICE} if body in MEMORIES else {}
+
+
 def _given(name: str, env: Any, body: str) -> dict[str, Any]:
     """The networks of an actor-critic that are not those that it makes."""
     if body == "masked" and not hasattr(env.action_spec, "n"):
@@ -181,7 +183,7 @@ def _given(name: str, env: Any, body: str) -> dict[str, Any]:
             "actor": _headed(name, env, trunk),
             "critic": TensorDictSequential(trunk, _critic(env, name, _FEATURES)),
         }
-    if body in MEMORIES:
+    if body in MEMORIES and name not in RECIPES:
         return {"actor": _headed(name, env, _trunk(env, body))}
     return {}
 

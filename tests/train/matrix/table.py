@@ -19,7 +19,7 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
     "no order": (
         "a memory learns from steps that follow one another, and these are drawn one by one",
-        r"single steps in one dimension are no sequences\..*draw whole rows: .*SliceSampler",
+        r"\w+ \(loss\) learns with a memory, .* draws each step alone, .*let the buffer draw slices: .*SliceSampler",
     ),
     "plain slices": (
         "a recurrent network learns from slices, which are drawn evenly and hold each step as it was",
