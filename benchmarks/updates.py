@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from keywork.modules import QValueActor
+from keywork.nets import MLP
 from keywork.objectives import DQNLoss
 from keywork.specs import Categorical
-from keywork.train import FlatAdam
+from keywork.train import FlatAdam, LossGradient
 
 BATCH, OBSERVATION, ACTION, HIDDEN = 256, 17, 6, 256
 Calls = dict[str, Callable[[], object]]
@@ -74,10 +75,16 @@ def _dqn(compiled: bool) -> Calls:
 
 
 def _dqn_update(batch: TensorDict, *, compiled: bool) -> Callable[[], object]:
-    loss = DQNLoss(QValueActor(_net(OBSERVATION, ACTION), spec=Categorical(ACTION)))
-    run = torch.compile(loss.run, dynamic=False) if compiled else loss.run
+    net = MLP(OBSERVATION, ACTION, num_cells=[HIDDEN, HIDDEN], activation_class=nn.ReLU)
+    loss = DQNLoss(QValueActor(net, spec=Categorical(ACTION)))
     optimizer = FlatAdam(loss, lr=2.5e-4)
-    return lambda: optimizer.step(run(*loss.read(batch))[0])
+    judge = LossGradient(loss.run, optimizer.flat, compile=compiled)
+
+    def update() -> None:
+        _, total, gradient = judge(*loss.read(batch))
+        optimizer.descend(gradient, total)
+
+    return update
 
 
 def _dqn_by_hand(batch: TensorDict) -> Callable[[], object]:

@@ -9,6 +9,7 @@ from keywork.train._evaluate import Evaluation, evaluate, return_goal
 from keywork.train._experiment import Audience, evaluate_policy, flow_of, load_policy, run_experiment
 from keywork.train._files import save_text
 from keywork.train._flat import FlatAdam, FlatParameters
+from keywork.train._gradient import LossGradient
 from keywork.train._networks import NetworkSettings, networks_of, state_critic, stochastic_actor
 from keywork.train._ppo import PPO, PPOConfig
 from keywork.train._presets import PRESETS, preset_of
@@ -42,6 +43,7 @@ __all__ = [
     "Evaluation",
     "FlatAdam",
     "FlatParameters",
+    "LossGradient",
     "Metrics",
     "NetworkSettings",
     "Observer",

@@ -14,8 +14,8 @@ from keywork.modules import RewardScaling, update_statistics
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
 from keywork.objectives import GAE, A2CLoss
 from keywork.train._algorithm import Metrics
-from keywork.train._compile import LossGradient
 from keywork.train._flat import FlatAdam
+from keywork.train._gradient import LossGradient
 from keywork.train._memory import acting
 from keywork.train._networks import NetworkSettings, networks_for
 from keywork.train._parts import device_of_parts, on_device, optimiser_part, require_config, require_settings
@@ -120,7 +120,7 @@ class A2C:
         self.optimizer = FlatAdam(
             self.loss, lr=config.learning_rate, betas=(0.0, 0.99), eps=1e-5, max_grad_norm=config.max_grad_norm
         )
-        self._differentiate = LossGradient(self.loss, self.optimizer.flat, _LOSSES, compile=compile)
+        self._differentiate = LossGradient(self.loss.run, self.optimizer.flat, _LOSSES, compile=compile)
         self._told = Told(_LOGGED, config.log_every, self.optimizer)
 
     def update(self, batch: TensorDict, progress: float) -> Metrics:

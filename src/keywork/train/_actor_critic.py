@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -126,11 +126,6 @@ def collecting(owner: str, actor: TensorDictModuleBase, critic: nn.Module) -> Te
         ContractError: two memories have one key.
     """
     return acting(owner, actor, critic) if isinstance(critic, TensorDictModuleBase) else actor
-
-
-def compiled(function: F, *, compile: bool) -> F:
-    """A function of tensors, compiled if that is asked for; it is compiled for each shape that comes."""
-    return cast(F, torch.compile(function, dynamic=False)) if compile else function
 
 
 def _actor(

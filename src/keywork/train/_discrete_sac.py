@@ -18,12 +18,12 @@ from keywork.train._actor_critic import (
     ActorCriticSettings,
     choice_critic,
     collecting,
-    compiled,
     drawing_actor,
     require_actor_critic,
 )
 from keywork.train._algorithm import Metrics
 from keywork.train._flat import FlatAdam
+from keywork.train._gradient import LossGradient
 from keywork.train._memory import remembers
 from keywork.train._off_policy import Replay
 from keywork.train._parts import device_of_parts, optimiser_part, require_config, require_settings
@@ -53,7 +53,7 @@ class DiscreteSAC:
         seed: of what is drawn from the buffer.
         check: refuse parts that do not fit together; without it, the log says what is passed over.
         device: where the networks are put; left out, they stay where they are.
-        compile: compile the terms of the loss.
+        compile: compile the losses with their gradients (see :class:`LossGradient`).
 
     Raises:
         ContractError: the parts do not fit together.
@@ -113,23 +113,23 @@ class DiscreteSAC:
         self.critic_optimizer = FlatAdam(self.loss.qvalue_network, lr=rate)
         self.actor_optimizer = FlatAdam([actor, *tempered], lr=rate)
         self._targets = SoftUpdate(self.loss, config.tau)
-        self._qvalue_terms = compiled(self.loss.qvalue_terms, compile=compile)
-        self._actor_terms = compiled(self.loss.actor_terms, compile=compile)
+        self._judge = LossGradient(self.loss.qvalue_terms, self.critic_optimizer.flat, compile=compile)
+        self._act = LossGradient(self.loss.actor_terms, self.actor_optimizer.flat, 2, compile=compile)
         self._told = Told(_LOGGED, config.log_every, self.critic_optimizer, self.actor_optimizer)
 
     def update(self, batch: TensorDict, progress: float) -> Metrics:
         """Store a batch, and take gradient steps on others; see :meth:`Algorithm.update`."""
         for sample in self.replay.batches(batch, progress):
             inputs = self.loss.read(sample)
-            judged = self._qvalue_terms(*inputs)
-            self.critic_optimizer.step(judged.loss)
+            judged, total, gradient = self._judge(*inputs)
+            self.critic_optimizer.descend(gradient, total)
             self.replay.weigh(sample, judged.td_error)
-            acted = self._actor_terms(*inputs)
-            loss_alpha = torch.zeros_like(acted.loss) if acted.loss_alpha is None else acted.loss_alpha
-            self.actor_optimizer.step(acted.loss + loss_alpha)
+            acted, total, gradient = self._act(*inputs)
+            self.actor_optimizer.descend(gradient, total)
             self._targets.step()
-            row = [judged.loss, acted.loss, loss_alpha, judged.q_mean, judged.target_mean, acted.alpha, acted.entropy]
-            self._told.add([number.detach() for number in row])
+            loss_alpha = torch.zeros_like(acted.loss) if acted.loss_alpha is None else acted.loss_alpha
+            losses = [judged.loss, acted.loss, loss_alpha]
+            self._told.add([*losses, judged.q_mean, judged.target_mean, acted.alpha, acted.entropy])
         return self._told.at(self.collector.frames)
 
 

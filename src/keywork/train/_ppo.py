@@ -19,8 +19,8 @@ from keywork.modules import RewardScaling, update_statistics
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
 from keywork.objectives import GAE, ClipPPOLoss
 from keywork.train._algorithm import Metrics
-from keywork.train._compile import LossGradient, changing
 from keywork.train._flat import FlatAdam
+from keywork.train._gradient import LossGradient, changing
 from keywork.train._memory import acting, remembers, rows_in_minibatch
 from keywork.train._networks import NetworkSettings, networks_for
 from keywork.train._parts import device_of_parts, means, on_device, optimiser_part, require_config, require_settings
@@ -132,7 +132,7 @@ class PPO:
         optimiser = optimiser_part("FlatAdam", self.loss, f"learning rate {config.learning_rate:g}")
         self.flow = Flow(env, collecting, self.gae, self.loss, optimiser, check=check)
         self.optimizer = FlatAdam(self.loss, lr=config.learning_rate, eps=1e-5, max_grad_norm=config.max_grad_norm)
-        self._differentiate = LossGradient(self.loss, self.optimizer.flat, _LOSSES, compile=compile)
+        self._differentiate = LossGradient(self.loss.run, self.optimizer.flat, _LOSSES, compile=compile)
         self._compile = compile
         self._generator = torch.Generator().manual_seed(seed)
 

@@ -1,29 +1,15 @@
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from keywork._errors import UsageError
-from keywork.modules import ValueOperator
 from keywork.nn import TensorDictModuleBase
-from keywork.train._compile import LossGradient, changing, tensor_function
 from keywork.train._flat import FlatAdam, FlatParameters
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler about torch
-def test_compiled_it_computes_the_same():
-    critic = ValueOperator(nn.Linear(3, 1))
-    torch._dynamo.utils.counters.clear()
-    run, x = tensor_function(critic, compile=True), torch.randn(4, 3)
-    (value,) = run(x)
-    torch.testing.assert_close(value, critic.module(x))
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
-
-
-def test_otherwise_it_is_the_modules_own():
-    critic = ValueOperator(nn.Linear(3, 1))
-    assert tensor_function(critic, compile=False) == critic.run
+from keywork.train._gradient import LossGradient, changing
 
 
 def test_what_changes_is_a_tensor_only_for_what_is_compiled():
@@ -45,9 +31,32 @@ class Fit(TensorDictModuleBase):
         return error.square().mean(), self.linear.weight.abs().sum(), error.detach().mean()
 
 
+class Named(NamedTuple):
+    loss: Tensor
+    other: Tensor | None
+    told: Tensor
+
+
+class Settled(TensorDictModuleBase):
+    """a x² + b |y|, with settings a and b; without b there is no second loss."""
+
+    def __init__(self, a, b=None, *, squares=True) -> None:
+        super().__init__(["x"], ["loss"])
+        self.a, self.b, self.squares = a, b, squares
+        self.weight = nn.Parameter(torch.ones(3))
+
+    def terms(self, x):
+        y = self.weight * x
+        other = None if self.b is None else self.b * y.abs().sum()
+        return Named(self.a * (y.square() if self.squares else y.abs()).sum(), other, y.detach().sum())
+
+    def compute(self, x):
+        return self.terms(x)[:1]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler about torch
 class TestLossGradient:
     @pytest.mark.parametrize("compile", [False, True])
-    @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler about torch
     def test_by_hand(self, compile, monkeypatch):
         # x = 3, y = 5. At w = 2: error 1, losses 1 and 2, slope 2 · 1 · 3 + 1. At w = 1: -2, 4 and 1, -2 · 2 · 3 + 1.
         traced = torch.compile
@@ -55,7 +64,7 @@ class TestLossGradient:
         torch._dynamo.utils.counters.clear()
         loss = Fit()
         flat = FlatParameters(loss)
-        gradient_of = LossGradient(loss, flat, 2, compile=compile)
+        gradient_of = LossGradient(loss.run, flat, 2, compile=compile)
         inputs = torch.tensor([[3.0]]), torch.tensor([[5.0]]), None
         for weight, expected in ((2.0, ([1.0, 2.0, 1.0], 3.0, [7.0])), (1.0, ([4.0, 1.0, -2.0], 5.0, [-11.0]))) * 2:
             flat.vector.fill_(weight)
@@ -67,14 +76,48 @@ class TestLossGradient:
     def test_a_parameter_that_nothing_depends_on_is_refused(self, compile):
         loss = Fit()
         loss.forgotten = nn.Linear(2, 2)
-        gradient_of = LossGradient(loss, FlatParameters(loss), 2, compile=compile)
+        gradient_of = LossGradient(loss.run, FlatParameters(loss), 2, compile=compile)
         with pytest.raises(UsageError, match=r"no gradient for 'forgotten\.weight', 'forgotten\.bias'"):
             gradient_of(torch.ones(1, 1), torch.ones(1, 1), None)
+
+    @pytest.mark.parametrize("compile", [False, True])
+    @pytest.mark.parametrize(("b", "total", "slope"), [(None, 28.0, [4.0, 16.0, 36.0]), (1.0, 34.0, [5.0, 18.0, 39.0])])
+    def test_terms_keep_their_names_and_what_is_not_there_counts_as_nothing(self, b, total, slope, compile):
+        # x = (1, 2, 3), a = 2 and w = 1: a Σ x² = 28, of which the slope is 2 a x²; b Σ x = 6, of which it is x.
+        loss, x = Settled(2.0, b), torch.tensor([1.0, 2.0, 3.0])
+        gradient_of = LossGradient(loss.terms, FlatParameters(loss), 2, compile=compile)
+        for _ in range(2):
+            terms, found, gradient = gradient_of(x)
+            assert isinstance(terms, Named)
+            assert (terms.loss.item(), terms.other is None, terms.told.item()) == (28.0, b is None, 6.0)
+            assert not any(term.requires_grad for term in (terms.loss, terms.told, found, gradient))
+            assert (found.item(), gradient.tolist()) == (total, slope)
+
+    def test_a_setting_that_changes_is_seen_by_what_is_compiled(self):
+        loss, x = Settled(2.0, 1.0), torch.ones(3)
+        gradient_of = LossGradient(loss.terms, FlatParameters(loss), 2, compile=True)
+        losses = []
+        for a, b, squares in ((2.0, 1.0, True),) * 2 + ((4.0, 1.0, True), (4.0, None, True), (4.0, None, False)):
+            loss.a, loss.b, loss.squares = a, b, squares
+            losses.append(gradient_of(x))
+        assert [total.item() for _, total, _ in losses] == [9.0, 9.0, 15.0, 12.0, 12.0]
+        assert [gradient[0].item() for _, _, gradient in losses] == [5.0, 5.0, 9.0, 8.0, 4.0]
+
+    def test_one_loss_is_not_computed_by_what_was_compiled_for_another(self):
+        x, found = torch.tensor([1.0, 2.0, 3.0]), []
+        for kind in (
+            Settled,
+            type("Halved", (Settled,), {"terms": lambda self, x: Named(*[self.weight.sum() / 2] * 3)}),
+        ):
+            loss = kind(2.0)
+            gradient_of = LossGradient(loss.terms, FlatParameters(loss), compile=True)
+            found.append([gradient_of(x)[2].tolist() for _ in range(2)])
+        assert found == [[[4.0, 16.0, 36.0]] * 2, [[0.5, 0.5, 0.5]] * 2]
 
     def test_the_optimiser_takes_it(self):
         plain, other = Fit(), Fit()
         ours, theirs = FlatAdam(plain, lr=0.1, max_grad_norm=0.5), FlatAdam(other, lr=0.1, max_grad_norm=0.5)
-        gradient_of = LossGradient(other, theirs.flat, 2)
+        gradient_of = LossGradient(other.run, theirs.flat, 2)
         inputs = torch.tensor([[3.0]]), torch.tensor([[5.0]]), None
         for _ in range(5):
             terms = plain.run(*inputs)
@@ -99,7 +142,7 @@ class TestLossGradient:
         torch.manual_seed(0)
         loss = Shared()
         flat = FlatParameters(loss)
-        gradient_of, x = LossGradient(loss, flat, 1), torch.randn(5, 2)
+        gradient_of, x = LossGradient(loss.run, flat, 1), torch.randn(5, 2)
         _, total, gradient = gradient_of(x)
         parameters = list(loss.parameters())
         (_, again, by_vector), doubled = gradient_of.of_vector(flat.vector, x), 2.0 * flat.vector

@@ -1,0 +1,168 @@
+"""What a loss computes of tensors with its gradient, as one compiled function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from types import FunctionType, MethodType
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from keywork.train._flat import FlatParameters
+
+Terms = TypeVar("Terms", bound=tuple[Any, ...])
+
+
+class LossGradient(Generic[Terms]):
+    """What a loss computes of tensors, the sum of its first terms, and the gradient of this sum as one vector [n].
+
+    Compiled, the gradient is part of what is compiled, and autograd has nothing left to do: that takes half the time of
+    a loss that is compiled alone. The first call is not, for it finds parameters that the loss does not depend on.
+    Compiled anew is what comes in another shape, or after a number, a flag or a text of the modules has another value.
+    Their parts are taken to stay what they are, as the optimiser takes them: exchange them first, and build it last.
+
+    Args:
+        terms: a method of a key module, such as ``loss.run`` or ``loss.actor_terms``.
+        parameters: all that are to be trained, of the module itself.
+        losses: how many of its terms are added up; of these, None counts as nothing.
+        compile: whether it is compiled.
+
+    >>> from keywork.nn import TensorDictModuleBase
+    >>> class Squared(TensorDictModuleBase):
+    ...     def __init__(self):
+    ...         super().__init__(["x"], ["loss"])
+    ...         self.weight = nn.Parameter(torch.tensor([2.0, 3.0]))
+    ...
+    ...     def compute(self, x):
+    ...         return (self.weight.dot(x).square(),)
+    >>> loss = Squared()
+    >>> _, total, gradient = LossGradient(loss.run, FlatParameters(loss))(torch.tensor([1.0, 2.0]))
+    >>> total, gradient  # 8², and 2 · 8 · x
+    (tensor(64.), tensor([16., 32.]))
+    """
+
+    def __init__(
+        self, terms: Callable[..., Terms], parameters: FlatParameters, losses: int = 1, *, compile: bool = False
+    ) -> None:
+        self._terms, self._parameters, self._losses = terms, parameters, losses
+        self._compiled = _compiled(cast(MethodType, self.of_vector), parameters.vector.device) if compile else None
+        self._is_first = True
+        self._runner, number_of = _Runner(terms), {one: number for number, one in enumerate(parameters.parameters)}
+        # By the places where they are: a module that two others share is one place, a tensor that two share is at two.
+        self._numbers = {
+            f"{path}.{name}": number_of[parameter]
+            for path, module in self._runner.named_modules()
+            for name, parameter in module.named_parameters(recurse=False)
+            if parameter in number_of
+        }
+
+    def __call__(self, *inputs: Any) -> tuple[Terms, Tensor, Tensor]:
+        """The terms without gradient, the sum, and the gradient.
+
+        Raises:
+            UsageError: the loss does not depend on one of the parameters.
+        """
+        if self._compiled is not None and not self._is_first:
+            found: tuple[Terms, Tensor, Tensor] = self._compiled(self._parameters.vector, *inputs)
+            return found
+        self._is_first = False
+        terms = self._terms(*inputs)
+        total = self._total(terms)
+        gradient = self._parameters.gradient(total)
+        told = [None if term is None else term.detach() for term in terms]
+        return _made(type(terms), told), total.detach(), gradient
+
+    def of_vector(self, vector: Tensor, *inputs: Any) -> tuple[Terms, Tensor, Tensor]:
+        """The same as a function of the parameters, too."""
+        kind: Any = tuple
+        there: list[bool] = []
+
+        def total_of(vector: Tensor) -> tuple[Tensor, list[Tensor]]:
+            nonlocal kind
+            pieces = self._parameters.pieces(vector)
+            given = {name: pieces[number] for name, number in self._numbers.items()}
+            terms: Terms = torch.func.functional_call(self._runner, given, inputs, tie_weights=False)
+            kind = type(terms)
+            there.extend(term is not None for term in terms)
+            return self._total(terms), [term for term in terms if term is not None]
+
+        gradient, (total, found) = torch.func.grad_and_value(total_of, has_aux=True)(vector)
+        pieces = iter(found)
+        return _made(kind, [next(pieces) if is_there else None for is_there in there]), total, gradient
+
+    def _total(self, terms: Terms) -> Tensor:
+        """The sum of the losses."""
+        losses: list[Tensor] = [term for term in terms[: self._losses] if term is not None]
+        return reduce(torch.add, losses)
+
+
+def _made(kind: Any, terms: list[Tensor | None]) -> Any:
+    """A tuple of a kind, with names or without."""
+    return kind._make(terms) if hasattr(kind, "_make") else kind(terms)
+
+
+def changing(number: float, *, compile: bool) -> float | Tensor:
+    """A setting that changes as training goes on: a plain number would be a constant of what is compiled.
+
+    >>> changing(0.2, compile=True), changing(0.2, compile=False)
+    (tensor(0.2000), 0.2)
+    """
+    return torch.tensor(number) if compile else number
+
+
+class _Runner(nn.Module, Generic[Terms]):
+    """A method of a key module, as what ``functional_call`` calls."""
+
+    def __init__(self, terms: Callable[..., Terms]) -> None:
+        super().__init__()
+        method = cast(MethodType, terms)
+        self.loss, self.function = method.__self__, method.__func__
+
+    def forward(self, *inputs: Any) -> Terms:
+        """What it computes."""
+        terms: Terms = self.function(self.loss, *inputs)
+        return terms
+
+
+class _Guard(Protocol):
+    """What the compiler is to look at before each call; the part of its ``GuardFilterEntry`` that is read here."""
+
+    name: str
+    guard_type: str
+    has_value: bool
+    value: object
+    is_global: bool
+
+
+def _compiled(function: MethodType, device: torch.device) -> Callable[..., Any]:
+    """A compiled method that costs little to call.
+
+    Of the hundreds of things that the compiler would look at before each call, which takes as long as a small network,
+    most tell one module from another. Without them the code must be this method's alone, for compiled code is kept by
+    the code that it was made of.
+    """
+    whole = function.__func__
+    assert isinstance(whole, FunctionType)
+    code = whole.__code__.replace()
+    own = FunctionType(code, whole.__globals__, whole.__name__, whole.__defaults__, whole.__closure__)
+    options: dict[str, Any] = {"guard_filter_fn": _watched}
+    if device.type == "cpu":
+        options["cpp_wrapper"] = True  # what calls the kernels is compiled as well
+        options["fallback_random"] = True  # a seed gives what it gives without compiling, in a tenth of the time
+    compiled: Callable[..., Any] = torch.compile(MethodType(own, function.__self__), dynamic=False, options=options)
+    return compiled
+
+
+def _watched(guards: Sequence[_Guard]) -> list[bool]:
+    """Tensors, the state of torch, and numbers, flags and texts of the modules and of this library."""
+    return [
+        not guard.has_value
+        or guard.guard_type == "TENSOR_MATCH"
+        or (isinstance(guard.value, _PLAIN) and (not guard.is_global or "keywork" in guard.name))
+        for guard in guards
+    ]
+
+
+_PLAIN = (bool, int, float, str, type(None))
