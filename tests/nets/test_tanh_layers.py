@@ -165,6 +165,33 @@ def test_transforms_and_modes_see_the_layers():
         assert net(x).shape == (ROWS, 2)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler about torch
+def test_compiled_for_a_cpu_it_has_another_tanh():
+    graphs = []
+
+    def kept(graph, _):
+        graphs.append(str(graph.code))
+        return graph
+
+    for dtype in (torch.float32, torch.float64):
+        net = network(config=MLPConfig(activate_last_layer=True, dtype=dtype))
+        x = torch.linspace(-20.0, 20.0, 3 * ROWS, dtype=dtype).view(ROWS, 3).requires_grad_()
+        ours, theirs = torch.compile(net, backend=kept, fullgraph=True)(x), one_by_one(net, x)
+        torch.testing.assert_close(ours, theirs, rtol=0.0, atol=5e-7)
+        torch.testing.assert_close(*(torch.autograd.grad(y.sum(), x)[0] for y in (ours, theirs)))
+    assert [("sigmoid" in graph, "tanh" in graph) for graph in graphs] == [(True, False), (False, True)]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler about torch
+def test_a_hooked_tanh_is_called_where_it_is_compiled():
+    net, x = network(), torch.randn(ROWS, 3)
+    handles = [net[1].register_forward_hook(lambda *_: torch.zeros(ROWS, 5))]
+    handles.append(net[3].register_forward_pre_hook(lambda _, given: (given[0] + 1.0,)))
+    torch.testing.assert_close(torch.compile(net, backend="eager")(x), one_by_one(net, x))
+    for handle in handles:
+        handle.remove()
+
+
 def test_it_learns_like_the_layers():
     net = network()
     twin = nn.Sequential(*copy.deepcopy(list(net)))

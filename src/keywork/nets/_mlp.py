@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from keywork._errors import SpecError
 
 from ._reset import Init, Weights
-from ._tanh_layers import tanh_layers
+from ._tanh_layers import one_by_one, tanh_layers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,9 +99,7 @@ class MLP(nn.Sequential):
         layers = self._modules.values()
         if (y := tanh_layers(x, layers)) is not None:
             return y
-        for layer in layers:
-            x = layer(x)
-        return x
+        return one_by_one(x, layers)
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, in the way of construction: from the same ``init``, with the same gains."""
