@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -17,7 +16,7 @@ from keywork.nets import MLP
 from keywork.nn import TensorDictSequential
 from keywork.objectives import SACLoss, SoftUpdate, TD3Loss
 from keywork.specs import Bounded, Unbounded
-from keywork.train import FlatAdam, LossGradient
+from keywork.train import Descent, FlatAdam
 
 BATCH, OBSERVATION, ACTION, CELLS = 256, 17, 6, (256, 256)
 BOX, GAMMA, TAU = Bounded(-1.0, 1.0, (ACTION,)), 0.99, 0.005
@@ -56,14 +55,14 @@ def _sac_update(batch: TensorDict, *, compiled: bool) -> Callable[[], object]:
     actor = ProbabilisticActor.from_spec(Unbounded((OBSERVATION,)), BOX, return_log_prob=False, config=config)
     loss = SACLoss(actor, _critic(), gamma=GAMMA)
     critics, actors = FlatAdam(loss.qvalue_network, lr=1e-3), FlatAdam([actor, loss.temperature], lr=3e-4)
-    judge = LossGradient(loss.qvalue_terms, critics.flat, compile=compiled)
-    act = LossGradient(loss.actor_terms, actors.flat, 2, compile=compiled)
+    judge = Descent(loss.qvalue_terms, critics, compile=compiled)
+    act = Descent(loss.actor_terms, actors, 2, compile=compiled)
     targets = SoftUpdate(loss, TAU)
 
     def update() -> None:
         inputs = loss.read(batch)
-        _descend(critics, judge, inputs)
-        _descend(actors, act, inputs)
+        judge(*inputs)
+        act(*inputs)
         targets.step()
 
     return update
@@ -75,23 +74,18 @@ def _td3_update(batch: TensorDict, *, compiled: bool) -> Callable[[], object]:
     )
     loss = TD3Loss(actor, _critic(), gamma=GAMMA)
     critics, actors = FlatAdam(loss.qvalue_network, lr=3e-4), FlatAdam(actor, lr=3e-4)
-    judge = LossGradient(loss.qvalue_terms, critics.flat, compile=compiled)
-    act = LossGradient(loss.actor_terms, actors.flat, compile=compiled)
+    judge = Descent(loss.qvalue_terms, critics, compile=compiled)
+    act = Descent(loss.actor_terms, actors, compile=compiled)
     targets = SoftUpdate(loss, TAU)
 
     def update() -> None:
         inputs = loss.read(batch)
-        _descend(critics, judge, inputs)
-        _descend(critics, judge, inputs)
-        _descend(actors, act, inputs)
+        judge(*inputs)
+        judge(*inputs)
+        act(*inputs)
         targets.step()
 
     return update
-
-
-def _descend(optimizer: FlatAdam, gradient_of: LossGradient[Any], inputs: Sequence[Any]) -> None:
-    _, total, gradient = gradient_of(*inputs)
-    optimizer.descend(gradient, total)
 
 
 class _Judge(nn.Module):

@@ -16,7 +16,7 @@ from keywork.modules import QValueActor
 from keywork.nets import MLP
 from keywork.objectives import DQNLoss
 from keywork.specs import Categorical
-from keywork.train import FlatAdam, LossGradient
+from keywork.train import Descent, FlatAdam
 
 BATCH, OBSERVATION, ACTION, HIDDEN = 256, 17, 6, 256
 Calls = dict[str, Callable[[], object]]
@@ -78,13 +78,8 @@ def _dqn_update(batch: TensorDict, *, compiled: bool) -> Callable[[], object]:
     net = MLP(OBSERVATION, ACTION, num_cells=[HIDDEN, HIDDEN], activation_class=nn.ReLU)
     loss = DQNLoss(QValueActor(net, spec=Categorical(ACTION)))
     optimizer = FlatAdam(loss, lr=2.5e-4)
-    judge = LossGradient(loss.run, optimizer.flat, compile=compiled)
-
-    def update() -> None:
-        _, total, gradient = judge(*loss.read(batch))
-        optimizer.descend(gradient, total)
-
-    return update
+    judge = Descent(loss.run, optimizer, compile=compiled)
+    return lambda: judge(*loss.read(batch))
 
 
 def _dqn_by_hand(batch: TensorDict) -> Callable[[], object]:

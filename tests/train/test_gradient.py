@@ -1,3 +1,5 @@
+"""The gradient of a loss, by autograd and as a function of the parameters."""
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -8,13 +10,8 @@ from torch import Tensor, nn
 
 from keywork._errors import UsageError
 from keywork.nn import TensorDictModuleBase
-from keywork.train._flat import FlatAdam, FlatParameters
-from keywork.train._gradient import LossGradient, changing
-
-
-def test_what_changes_is_a_tensor_only_for_what_is_compiled():
-    assert changing(0.25, compile=False) == 0.25
-    assert torch.equal(changing(0.25, compile=True), torch.tensor(0.25))
+from keywork.train._flat import FlatParameters
+from keywork.train._gradient import LossGradient
 
 
 class Fit(TensorDictModuleBase):
@@ -54,100 +51,61 @@ class Settled(TensorDictModuleBase):
         return self.terms(x)[:1]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler about torch
-class TestLossGradient:
-    @pytest.mark.parametrize("compile", [False, True])
-    def test_by_hand(self, compile, monkeypatch):
-        # x = 3, y = 5. At w = 2: error 1, losses 1 and 2, slope 2 · 1 · 3 + 1. At w = 1: -2, 4 and 1, -2 · 2 · 3 + 1.
-        traced = torch.compile
-        monkeypatch.setattr(torch, "compile", lambda f, **more: traced(f, backend="eager", fullgraph=True, **more))
-        torch._dynamo.utils.counters.clear()
-        loss = Fit()
-        flat = FlatParameters(loss)
-        gradient_of = LossGradient(loss.run, flat, 2, compile=compile)
-        inputs = torch.tensor([[3.0]]), torch.tensor([[5.0]]), None
-        for weight, expected in ((2.0, ([1.0, 2.0, 1.0], 3.0, [7.0])), (1.0, ([4.0, 1.0, -2.0], 5.0, [-11.0]))) * 2:
-            flat.vector.fill_(weight)
-            terms, total, gradient = gradient_of(*inputs)
+def test_by_hand():
+    # x = 3, y = 5. At w = 2: error 1, losses 1 and 2, slope 2 · 1 · 3 + 1. At w = 1: -2, 4 and 1, -2 · 2 · 3 + 1.
+    loss = Fit()
+    flat = FlatParameters(loss)
+    gradient_of = LossGradient(loss.run, flat, 2)
+    inputs = torch.tensor([[3.0]]), torch.tensor([[5.0]]), None
+    for weight, expected in ((2.0, ([1.0, 2.0, 1.0], 3.0, [7.0])), (1.0, ([4.0, 1.0, -2.0], 5.0, [-11.0]))):
+        by_vector = gradient_of.of_vector(torch.tensor([weight]), *inputs)  # whatever the parameters are
+        flat.vector.fill_(weight)
+        for terms, total, gradient in (by_vector, gradient_of(*inputs)):
             assert ([term.item() for term in terms], total.item(), gradient.tolist()) == expected
-        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compile
 
-    @pytest.mark.parametrize("compile", [False, True])
-    def test_a_parameter_that_nothing_depends_on_is_refused(self, compile):
-        loss = Fit()
-        loss.forgotten = nn.Linear(2, 2)
-        gradient_of = LossGradient(loss.run, FlatParameters(loss), 2, compile=compile)
-        with pytest.raises(UsageError, match=r"no gradient for 'forgotten\.weight', 'forgotten\.bias'"):
-            gradient_of(torch.ones(1, 1), torch.ones(1, 1), None)
 
-    @pytest.mark.parametrize("compile", [False, True])
-    @pytest.mark.parametrize(("b", "total", "slope"), [(None, 28.0, [4.0, 16.0, 36.0]), (1.0, 34.0, [5.0, 18.0, 39.0])])
-    def test_terms_keep_their_names_and_what_is_not_there_counts_as_nothing(self, b, total, slope, compile):
-        # x = (1, 2, 3), a = 2 and w = 1: a Σ x² = 28, of which the slope is 2 a x²; b Σ x = 6, of which it is x.
-        loss, x = Settled(2.0, b), torch.tensor([1.0, 2.0, 3.0])
-        gradient_of = LossGradient(loss.terms, FlatParameters(loss), 2, compile=compile)
-        for _ in range(2):
-            terms, found, gradient = gradient_of(x)
-            assert isinstance(terms, Named)
-            assert (terms.loss.item(), terms.other is None, terms.told.item()) == (28.0, b is None, 6.0)
-            assert not any(term.requires_grad for term in (terms.loss, terms.told, found, gradient))
-            assert (found.item(), gradient.tolist()) == (total, slope)
+def test_a_parameter_that_nothing_depends_on_is_refused():
+    loss = Fit()
+    loss.forgotten = nn.Linear(2, 2)
+    with pytest.raises(UsageError, match=r"no gradient for 'forgotten\.weight', 'forgotten\.bias'"):
+        LossGradient(loss.run, FlatParameters(loss), 2)(torch.ones(1, 1), torch.ones(1, 1), None)
 
-    def test_a_setting_that_changes_is_seen_by_what_is_compiled(self):
-        loss, x = Settled(2.0, 1.0), torch.ones(3)
-        gradient_of = LossGradient(loss.terms, FlatParameters(loss), 2, compile=True)
-        losses = []
-        for a, b, squares in ((2.0, 1.0, True),) * 2 + ((4.0, 1.0, True), (4.0, None, True), (4.0, None, False)):
-            loss.a, loss.b, loss.squares = a, b, squares
-            losses.append(gradient_of(x))
-        assert [total.item() for _, total, _ in losses] == [9.0, 9.0, 15.0, 12.0, 12.0]
-        assert [gradient[0].item() for _, _, gradient in losses] == [5.0, 5.0, 9.0, 8.0, 4.0]
 
-    def test_one_loss_is_not_computed_by_what_was_compiled_for_another(self):
-        x, found = torch.tensor([1.0, 2.0, 3.0]), []
-        for kind in (
-            Settled,
-            type("Halved", (Settled,), {"terms": lambda self, x: Named(*[self.weight.sum() / 2] * 3)}),
-        ):
-            loss = kind(2.0)
-            gradient_of = LossGradient(loss.terms, FlatParameters(loss), compile=True)
-            found.append([gradient_of(x)[2].tolist() for _ in range(2)])
-        assert found == [[[4.0, 16.0, 36.0]] * 2, [[0.5, 0.5, 0.5]] * 2]
+@pytest.mark.parametrize(("b", "total", "slope"), [(None, 28.0, [4.0, 16.0, 36.0]), (1.0, 34.0, [5.0, 18.0, 39.0])])
+def test_terms_keep_their_names_and_what_is_not_there_counts_as_nothing(b, total, slope):
+    # x = (1, 2, 3), a = 2 and w = 1: a Σ x² = 28, of which the slope is 2 a x²; b Σ x = 6, of which it is x.
+    loss, x = Settled(2.0, b), torch.tensor([1.0, 2.0, 3.0])
+    flat = FlatParameters(loss)
+    gradient_of = LossGradient(loss.terms, flat, 2)
+    for terms, found, gradient in (gradient_of(x), gradient_of.of_vector(flat.vector, x)):
+        assert isinstance(terms, Named)
+        assert (terms.loss.item(), terms.other is None, terms.told.item()) == (28.0, b is None, 6.0)
+        assert not any(term.requires_grad for term in (terms.loss, terms.told, found, gradient))
+        assert (found.item(), gradient.tolist()) == (total, slope)
 
-    def test_the_optimiser_takes_it(self):
-        plain, other = Fit(), Fit()
-        ours, theirs = FlatAdam(plain, lr=0.1, max_grad_norm=0.5), FlatAdam(other, lr=0.1, max_grad_norm=0.5)
-        gradient_of = LossGradient(other.run, theirs.flat, 2)
-        inputs = torch.tensor([[3.0]]), torch.tensor([[5.0]]), None
-        for _ in range(5):
-            terms = plain.run(*inputs)
-            norm = ours.step(terms[0] + terms[1])
-            _, total, gradient = gradient_of(*inputs)
-            assert torch.equal(theirs.descend(gradient, total), norm)
-        assert torch.equal(plain.linear.weight, other.linear.weight)
 
-    def test_what_is_shared_is_one_parameter(self):
-        class Shared(TensorDictModuleBase):
-            """A layer that two parts have, and a weight that two layers have."""
+def test_what_is_shared_is_one_parameter():
+    class Shared(TensorDictModuleBase):
+        """A layer that two parts have, and a weight that two layers have."""
 
-            def __init__(self) -> None:
-                super().__init__(["x"], ["loss"])
-                trunk = nn.Linear(2, 2)
-                self.first, self.second = nn.Sequential(trunk, nn.Linear(2, 2)), nn.Sequential(trunk, nn.Linear(2, 2))
-                self.second[1].weight = self.first[1].weight
+        def __init__(self) -> None:
+            super().__init__(["x"], ["loss"])
+            trunk = nn.Linear(2, 2)
+            self.first, self.second = nn.Sequential(trunk, nn.Linear(2, 2)), nn.Sequential(trunk, nn.Linear(2, 2))
+            self.second[1].weight = self.first[1].weight
 
-            def compute(self, x):
-                return ((self.first(x) - self.second(x).square()).mean(),)
+        def compute(self, x):
+            return ((self.first(x) - self.second(x).square()).mean(),)
 
-        torch.manual_seed(0)
-        loss = Shared()
-        flat = FlatParameters(loss)
-        gradient_of, x = LossGradient(loss.run, flat, 1), torch.randn(5, 2)
-        _, total, gradient = gradient_of(x)
-        parameters = list(loss.parameters())
-        (_, again, by_vector), doubled = gradient_of.of_vector(flat.vector, x), 2.0 * flat.vector
-        torch.testing.assert_close((again, by_vector), (total, gradient))
-        assert all(one is other for one, other in zip(parameters, loss.parameters(), strict=True))
-        _, other, _ = gradient_of.of_vector(doubled, x)
-        flat.vector.mul_(2.0)
-        torch.testing.assert_close(other, loss.run(x)[0].detach())
+    torch.manual_seed(0)
+    loss = Shared()
+    flat = FlatParameters(loss)
+    gradient_of, x = LossGradient(loss.run, flat, 1), torch.randn(5, 2)
+    _, total, gradient = gradient_of(x)
+    parameters = list(loss.parameters())
+    (_, again, by_vector), doubled = gradient_of.of_vector(flat.vector, x), 2.0 * flat.vector
+    torch.testing.assert_close((again, by_vector), (total, gradient))
+    assert all(one is other for one, other in zip(parameters, loss.parameters(), strict=True))
+    _, other, _ = gradient_of.of_vector(doubled, x)
+    flat.vector.mul_(2.0)
+    torch.testing.assert_close(other, loss.run(x)[0].detach())

@@ -3,13 +3,13 @@
 from keywork.train._a2c import A2C, A2CConfig
 from keywork.train._algorithm import Algorithm, Metrics
 from keywork.train._ddpg import DDPG, DDPGConfig
+from keywork.train._descent import Descent
 from keywork.train._discrete_sac import DiscreteSAC, DiscreteSACConfig
 from keywork.train._dqn import DQN, DQNConfig, RainbowConfig
 from keywork.train._evaluate import Evaluation, evaluate, return_goal
 from keywork.train._experiment import Audience, evaluate_policy, flow_of, load_policy, run_experiment
 from keywork.train._files import save_text
 from keywork.train._flat import FlatAdam, FlatParameters
-from keywork.train._gradient import LossGradient
 from keywork.train._networks import NetworkSettings, networks_of, state_critic, stochastic_actor
 from keywork.train._ppo import PPO, PPOConfig
 from keywork.train._presets import PRESETS, preset_of
@@ -38,12 +38,12 @@ __all__ = [
     "Audience",
     "DDPGConfig",
     "DQNConfig",
+    "Descent",
     "DiscreteSAC",
     "DiscreteSACConfig",
     "Evaluation",
     "FlatAdam",
     "FlatParameters",
-    "LossGradient",
     "Metrics",
     "NetworkSettings",
     "Observer",

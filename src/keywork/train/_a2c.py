@@ -14,8 +14,8 @@ from keywork.modules import RewardScaling, update_statistics
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
 from keywork.objectives import GAE, A2CLoss
 from keywork.train._algorithm import Metrics
+from keywork.train._descent import Descent
 from keywork.train._flat import FlatAdam
-from keywork.train._gradient import LossGradient
 from keywork.train._memory import acting
 from keywork.train._networks import NetworkSettings, networks_for
 from keywork.train._parts import device_of_parts, on_device, optimiser_part, require_config, require_settings
@@ -64,7 +64,7 @@ class A2C:
         seed: not used: nothing here is drawn but actions.
         check: refuse parts that do not fit together; without it, the log says what is passed over.
         device: where the networks are put; left out, they stay where they are.
-        compile: compile the loss with its gradient (see :class:`LossGradient`).
+        compile: compile the steps (see :class:`Descent`).
 
     Raises:
         ContractError: the parts do not fit together.
@@ -120,7 +120,7 @@ class A2C:
         self.optimizer = FlatAdam(
             self.loss, lr=config.learning_rate, betas=(0.0, 0.99), eps=1e-5, max_grad_norm=config.max_grad_norm
         )
-        self._differentiate = LossGradient(self.loss.run, self.optimizer.flat, _LOSSES, compile=compile)
+        self._descend = Descent(self.loss.run, self.optimizer, _LOSSES, compile=compile)
         self._told = Told(_LOGGED, config.log_every, self.optimizer)
 
     def update(self, batch: TensorDict, progress: float) -> Metrics:
@@ -132,8 +132,7 @@ class A2C:
             self.scale.update(batch)
             self.scale(batch)
         self.gae(batch)
-        terms, total, gradient = self._differentiate(*self.loss.read(batch))
-        norm = self.optimizer.descend(gradient, total)
+        terms, norm = self._descend(*self.loss.read(batch))
         update_statistics(self.loss, batch)
         self._told.add([*terms, norm])
         return self._told.at(self.collector.frames)

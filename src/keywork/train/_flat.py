@@ -7,7 +7,7 @@ all parameters are views into one vector, so each of these is one kernel.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -98,6 +98,20 @@ class FlatParameters:
             )
 
 
+class Verdict(NamedTuple):
+    """What is known of a gradient before a step down it.
+
+    Attributes:
+        norm: ‖g‖, before clipping, [].
+        taken: 1.0, or 0.0 where the loss or the gradient is NaN or infinite, so that there is to be no step, [].
+        scale: by what the gradient is divided to be no longer than it may, []; None does not clip.
+    """
+
+    norm: Tensor
+    taken: Tensor
+    scale: Tensor | None
+
+
 class FlatAdam:
     """Adam with clipping by the global norm, on all parameters as one vector   (arXiv 1412.6980).
 
@@ -146,7 +160,7 @@ class FlatAdam:
         vector = self.flat.vector
         self._first, self._second = torch.zeros_like(vector), torch.zeros_like(vector)
         self._count = torch.zeros((), dtype=torch.float32, device=vector.device)
-        self._refused = torch.zeros_like(self._count)
+        self._taken = torch.zeros_like(self._count)
         self._asked = 0
 
     def step(self, loss: Tensor) -> Tensor:
@@ -162,13 +176,21 @@ class FlatAdam:
 
     def descend(self, gradient: Tensor, loss: Tensor) -> Tensor:
         """Take one step down a gradient [n] that is at hand, of a scalar loss; the norm is returned, as of a step."""
+        verdict = self.judge(gradient, loss)
+        self.apply(gradient, verdict)
+        return verdict.norm
+
+    def judge(self, gradient: Tensor, loss: Tensor) -> Verdict:
+        """Whether there is to be a step down a gradient, and how much it is shortened; this changes nothing."""
         norm: Tensor = torch.linalg.vector_norm(gradient)
-        health = (loss + norm).float()
-        # x - x is 0 for a finite number and NaN for any other: 1 tells the kernel to leave everything as it is.
-        refused = (health - health).nan_to_num_(nan=1.0)
-        scale = None if self._max_norm is None else (norm / self._max_norm).clamp_(min=1.0).float()
+        scale = None if self._max_norm is None else (norm / self._max_norm).clamp(min=1.0).float()
+        return Verdict(norm, torch.isfinite(loss + norm).float(), scale)
+
+    def apply(self, gradient: Tensor, verdict: Verdict) -> None:
+        """Take the step that has been judged."""
         # The kernel itself: torch.optim's own call of it costs three times as much in preparations for many tensors.
-        self._count += 1.0 - refused
+        # It leaves all as it is where the last one is not 0.
+        self._count += verdict.taken
         torch._fused_adam_(
             [self.flat.vector],
             [gradient],
@@ -183,12 +205,11 @@ class FlatAdam:
             weight_decay=0.0,
             eps=self._eps,
             maximize=False,
-            grad_scale=scale,
-            found_inf=refused,
+            grad_scale=verdict.scale,
+            found_inf=1.0 - verdict.taken,
         )
-        self._refused += refused
+        self._taken += verdict.taken
         self._asked += 1
-        return norm
 
     def check(self) -> None:
         """Report what went wrong since the last check; this waits for the device, so call it once per update.
@@ -197,8 +218,8 @@ class FlatAdam:
             NonFiniteError: a loss or a gradient was NaN or infinite; those steps were not taken.
             UsageError: a parameter is no longer a view into the vector.
         """
-        refused, asked = int(self._refused), self._asked
-        self._refused.zero_()
+        refused, asked = self._asked - int(self._taken), self._asked
+        self._taken.zero_()
         self._asked = 0
         self.flat.check()
         if refused:
@@ -226,10 +247,11 @@ class FlatAdam:
         """
         expected = {"first_moment", "second_moment", "count", "lr"}
         sizes = [list(state[key].shape) for key in ("first_moment", "second_moment") if key in state]
-        if set(state) != expected or any(size != list(self._first.shape) for size in sizes):
+        shape = list(self._first.shape)
+        if set(state) != expected or any(size != shape for size in sizes):
             raise UsageError(
                 "The state of the optimiser cannot be loaded: it was made by another one, or for other modules. "
-                f"It takes {', '.join(sorted(expected))} with moments of shape {list(self._first.shape)}; "
+                f"It takes {', '.join(sorted(expected))} with moments of shape {shape}; "
                 f"got {', '.join(sorted(state)) or 'nothing'} with {', '.join(map(str, sizes)) or 'no moments'}. "
                 "Build the modules as they were when it was saved."
             )

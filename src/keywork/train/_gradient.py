@@ -1,11 +1,11 @@
-"""What a loss computes of tensors with its gradient, as one compiled function."""
+"""What a loss computes of tensors with its gradient."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import reduce
-from types import FunctionType, MethodType
-from typing import Any, Generic, Protocol, TypeVar, cast
+from types import MethodType
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,16 +18,10 @@ Terms = TypeVar("Terms", bound=tuple[Any, ...])
 class LossGradient(Generic[Terms]):
     """What a loss computes of tensors, the sum of its first terms, and the gradient of this sum as one vector [n].
 
-    Compiled, the gradient is part of what is compiled, and autograd has nothing left to do: that takes half the time of
-    a loss that is compiled alone. The first call is not, for it finds parameters that the loss does not depend on.
-    Compiled anew is what comes in another shape, or after a number, a flag or a text of the modules has another value.
-    Their parts are taken to stay what they are, as the optimiser takes them: exchange them first, and build it last.
-
     Args:
         terms: a method of a key module, such as ``loss.run`` or ``loss.actor_terms``.
         parameters: all that are to be trained, of the module itself.
         losses: how many of its terms are added up; of these, None counts as nothing.
-        compile: whether it is compiled.
 
     >>> from keywork.nn import TensorDictModuleBase
     >>> class Squared(TensorDictModuleBase):
@@ -43,12 +37,8 @@ class LossGradient(Generic[Terms]):
     (tensor(64.), tensor([16., 32.]))
     """
 
-    def __init__(
-        self, terms: Callable[..., Terms], parameters: FlatParameters, losses: int = 1, *, compile: bool = False
-    ) -> None:
+    def __init__(self, terms: Callable[..., Terms], parameters: FlatParameters, losses: int = 1) -> None:
         self._terms, self._parameters, self._losses = terms, parameters, losses
-        self._compiled = _compiled(cast(MethodType, self.of_vector), parameters.vector.device) if compile else None
-        self._is_first = True
         self._runner, number_of = _Runner(terms), {one: number for number, one in enumerate(parameters.parameters)}
         # By the places where they are: a module that two others share is one place, a tensor that two share is at two.
         self._numbers = {
@@ -64,10 +54,6 @@ class LossGradient(Generic[Terms]):
         Raises:
             UsageError: the loss does not depend on one of the parameters.
         """
-        if self._compiled is not None and not self._is_first:
-            found: tuple[Terms, Tensor, Tensor] = self._compiled(self._parameters.vector, *inputs)
-            return found
-        self._is_first = False
         terms = self._terms(*inputs)
         total = self._total(terms)
         gradient = self._parameters.gradient(total)
@@ -75,7 +61,7 @@ class LossGradient(Generic[Terms]):
         return _made(type(terms), told), total.detach(), gradient
 
     def of_vector(self, vector: Tensor, *inputs: Any) -> tuple[Terms, Tensor, Tensor]:
-        """The same as a function of the parameters, too."""
+        """The same as a function of the parameters, too, for the compiler, which follows no autograd."""
         kind: Any = tuple
         there: list[bool] = []
 
@@ -103,15 +89,6 @@ def _made(kind: Any, terms: list[Tensor | None]) -> Any:
     return kind._make(terms) if hasattr(kind, "_make") else kind(terms)
 
 
-def changing(number: float, *, compile: bool) -> float | Tensor:
-    """A setting that changes as training goes on: a plain number would be a constant of what is compiled.
-
-    >>> changing(0.2, compile=True), changing(0.2, compile=False)
-    (tensor(0.2000), 0.2)
-    """
-    return torch.tensor(number) if compile else number
-
-
 class _Runner(nn.Module, Generic[Terms]):
     """A method of a key module, as what ``functional_call`` calls."""
 
@@ -124,45 +101,3 @@ class _Runner(nn.Module, Generic[Terms]):
         """What it computes."""
         terms: Terms = self.function(self.loss, *inputs)
         return terms
-
-
-class _Guard(Protocol):
-    """What the compiler is to look at before each call; the part of its ``GuardFilterEntry`` that is read here."""
-
-    name: str
-    guard_type: str
-    has_value: bool
-    value: object
-    is_global: bool
-
-
-def _compiled(function: MethodType, device: torch.device) -> Callable[..., Any]:
-    """A compiled method that costs little to call.
-
-    Of the hundreds of things that the compiler would look at before each call, which takes as long as a small network,
-    most tell one module from another. Without them the code must be this method's alone, for compiled code is kept by
-    the code that it was made of.
-    """
-    whole = function.__func__
-    assert isinstance(whole, FunctionType)
-    code = whole.__code__.replace()
-    own = FunctionType(code, whole.__globals__, whole.__name__, whole.__defaults__, whole.__closure__)
-    options: dict[str, Any] = {"guard_filter_fn": _watched}
-    if device.type == "cpu":
-        options["cpp_wrapper"] = True  # what calls the kernels is compiled as well
-        options["fallback_random"] = True  # a seed gives what it gives without compiling, in a tenth of the time
-    compiled: Callable[..., Any] = torch.compile(MethodType(own, function.__self__), dynamic=False, options=options)
-    return compiled
-
-
-def _watched(guards: Sequence[_Guard]) -> list[bool]:
-    """Tensors, the state of torch, and numbers, flags and texts of the modules and of this library."""
-    return [
-        not guard.has_value
-        or guard.guard_type == "TENSOR_MATCH"
-        or (isinstance(guard.value, _PLAIN) and (not guard.is_global or "keywork" in guard.name))
-        for guard in guards
-    ]
-
-
-_PLAIN = (bool, int, float, str, type(None))

@@ -19,8 +19,9 @@ from keywork.modules import RewardScaling, update_statistics
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
 from keywork.objectives import GAE, ClipPPOLoss
 from keywork.train._algorithm import Metrics
+from keywork.train._compile import changing
+from keywork.train._descent import Descent
 from keywork.train._flat import FlatAdam
-from keywork.train._gradient import LossGradient, changing
 from keywork.train._memory import acting, remembers, rows_in_minibatch
 from keywork.train._networks import NetworkSettings, networks_for
 from keywork.train._parts import device_of_parts, means, on_device, optimiser_part, require_config, require_settings
@@ -59,7 +60,7 @@ class PPOConfig(NetworkSettings):
     clip_value: float = 0.0
     """How far the critic may move from what it said of the batch and still gain; 0 for as far as it likes."""
     target_kl: float = 0.0
-    """End an update as soon as the policy has moved by 1.5 times this divergence; 0 for never."""
+    """End an update after the first step before which the policy had moved by 1.5 times this; 0 for never."""
     scale_rewards: bool = False
     """Divide rewards by the running deviation of returns."""
 
@@ -78,7 +79,7 @@ class PPO:
         seed: of the order in which minibatches are drawn.
         check: refuse parts that do not fit together; without it, the log says what is passed over.
         device: where the networks are put; left out, they stay where they are.
-        compile: compile the loss with its gradient (see :class:`LossGradient`).
+        compile: compile the steps (see :class:`Descent`).
 
     Raises:
         ContractError: the parts do not fit together.
@@ -132,7 +133,7 @@ class PPO:
         optimiser = optimiser_part("FlatAdam", self.loss, f"learning rate {config.learning_rate:g}")
         self.flow = Flow(env, collecting, self.gae, self.loss, optimiser, check=check)
         self.optimizer = FlatAdam(self.loss, lr=config.learning_rate, eps=1e-5, max_grad_norm=config.max_grad_norm)
-        self._differentiate = LossGradient(self.loss.run, self.optimizer.flat, _LOSSES, compile=compile)
+        self._descend = Descent(self.loss.run, self.optimizer, _LOSSES, compile=compile)
         self._compile = compile
         self._generator = torch.Generator().manual_seed(seed)
 
@@ -150,11 +151,10 @@ class PPO:
         self.gae(batch)
         rows: list[list[Tensor]] = []
         for inputs in self._minibatches(batch):
-            terms, total, gradient = self._differentiate(*inputs)
-            if rows and config.target_kl and terms[_KL] > 1.5 * config.target_kl:
-                break
-            norm = self.optimizer.descend(gradient, total)
+            terms, norm = self._descend(*inputs)
             rows.append([*terms, norm])
+            if config.target_kl and terms[_KL] > 1.5 * config.target_kl:
+                break
         self.optimizer.check()
         update_statistics(self.loss, batch)
         explained = explained_variance(batch[STATE_VALUE], batch[VALUE_TARGET], batch.get(VALID, None)).item()

@@ -14,8 +14,8 @@ from keywork.nn import TensorDictModuleBase, TensorDictSequential
 from keywork.objectives import QuantileDQNLoss, SoftUpdate
 from keywork.train._actions import require_choices
 from keywork.train._algorithm import Metrics
+from keywork.train._descent import Descent
 from keywork.train._flat import FlatAdam
-from keywork.train._gradient import LossGradient
 from keywork.train._memory import remembers
 from keywork.train._off_policy import OffPolicySettings, Replay, require_off_policy
 from keywork.train._parts import device_of_parts, optimiser_part, require_config, require_settings
@@ -58,7 +58,7 @@ class QRDQN:
         seed: of what is drawn from the buffer.
         check: refuse parts that do not fit together; without it, the log says what is passed over.
         device: where the networks are put; left out, they stay where they are.
-        compile: compile the loss with its gradient (see :class:`LossGradient`).
+        compile: compile the steps (see :class:`Descent`).
 
     Raises:
         ContractError: the parts do not fit together.
@@ -111,7 +111,7 @@ class QRDQN:
         self.flow = Flow(env, acting, self.replay.buffer, self.loss, optimiser, check=check)
         rate, eps, norm = config.learning_rate, 0.01 / config.batch_size, config.max_grad_norm or None
         self.optimizer = FlatAdam(self.loss, lr=rate, eps=eps, max_grad_norm=norm)
-        self._judge = LossGradient(self.loss.run, self.optimizer.flat, compile=compile)
+        self._judge = Descent(self.loss.run, self.optimizer, compile=compile)
         self._targets = SoftUpdate(self.loss, config.tau)
         self._told = Told(_LOGGED, config.log_every, self.optimizer)
 
@@ -122,8 +122,7 @@ class QRDQN:
         if frames // every > (frames - batch.numel()) // every:
             self._targets.step()
         for sample in self.replay.batches(batch, progress):
-            (loss, error, *means), total, gradient = self._judge(*self.loss.read(sample))
-            norm = self.optimizer.descend(gradient, total)
+            (loss, error, *means), norm = self._judge(*self.loss.read(sample))
             self.replay.weigh(sample, error)
             self._told.add([loss, *means, norm])
         return self._told.at(frames)

@@ -15,8 +15,8 @@ from keywork.modules import update_statistics
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
 from keywork.objectives import MonteCarlo, ReinforceLoss
 from keywork.train._algorithm import Metrics
+from keywork.train._descent import Descent
 from keywork.train._flat import FlatAdam
-from keywork.train._gradient import LossGradient
 from keywork.train._memory import acting
 from keywork.train._networks import NetworkSettings, networks_for
 from keywork.train._parts import device_of_parts, means, on_device, optimiser_part, require_config, require_settings
@@ -61,7 +61,7 @@ class Reinforce:
         seed: not used: nothing here is drawn but actions.
         check: refuse parts that do not fit together; without it, the log says what is passed over.
         device: where the networks are put; left out, they stay where they are.
-        compile: compile the loss with its gradient (see :class:`LossGradient`).
+        compile: compile the steps (see :class:`Descent`).
 
     Raises:
         ContractError: the parts do not fit together.
@@ -113,7 +113,7 @@ class Reinforce:
         self.flow = Flow(env, collecting, self.returns, self.loss, optimiser, check=check)
         self.optimizer = FlatAdam(self.loss, lr=config.learning_rate, max_grad_norm=config.max_grad_norm)
         losses = sum(key in _LOSSES for key in self.loss.out_keys)
-        self._differentiate = LossGradient(self.loss.run, self.optimizer.flat, losses, compile=compile)
+        self._descend = Descent(self.loss.run, self.optimizer, losses, compile=compile)
 
     def update(self, batch: TensorDict, progress: float) -> Metrics:
         """One gradient step on one batch; see :meth:`Algorithm.update`."""
@@ -121,8 +121,7 @@ class Reinforce:
         batch = on_device(batch, self._device)
         self.optimizer.lr = config.learning_rate * (1.0 - progress if config.anneal else 1.0)
         self.returns(batch)
-        terms, total, gradient = self._differentiate(*self.loss.read(batch))
-        norm = self.optimizer.descend(gradient, total)
+        terms, norm = self._descend(*self.loss.read(batch))
         self.optimizer.check()
         update_statistics(self.loss, batch)
         return means([_LOGGED[key] for key in self.loss.out_keys] + ["reinforce/grad_norm"], [[*terms, norm]])

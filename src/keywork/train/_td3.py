@@ -23,8 +23,8 @@ from keywork.train._actor_critic import (
     require_actor_critic,
 )
 from keywork.train._algorithm import Metrics
+from keywork.train._descent import Descent
 from keywork.train._flat import FlatAdam
-from keywork.train._gradient import LossGradient
 from keywork.train._memory import remembers
 from keywork.train._off_policy import Replay
 from keywork.train._parts import device_of_parts, optimiser_part, require_config, require_settings
@@ -60,7 +60,7 @@ class TD3:
         seed: of what is drawn from the buffer.
         check: refuse parts that do not fit together; without it, the log says what is passed over.
         device: where the networks are put; left out, they stay where they are.
-        compile: compile the losses with their gradients (see :class:`LossGradient`).
+        compile: compile the steps (see :class:`Descent`).
 
     Raises:
         ContractError: the parts do not fit together.
@@ -120,8 +120,8 @@ class TD3:
         self.critic_optimizer = FlatAdam(self.loss.qvalue_network, lr=config.learning_rate)
         self.actor_optimizer = FlatAdam(self.policy, lr=config.learning_rate)
         self._targets = SoftUpdate(self.loss, config.tau)
-        self._judge = LossGradient(self.loss.qvalue_terms, self.critic_optimizer.flat, compile=compile)
-        self._act = LossGradient(self.loss.actor_terms, self.actor_optimizer.flat, compile=compile)
+        self._judge = Descent(self.loss.qvalue_terms, self.critic_optimizer, compile=compile)
+        self._act = Descent(self.loss.actor_terms, self.actor_optimizer, compile=compile)
         self._told = Told(_LOGGED, config.log_every, self.critic_optimizer, self.actor_optimizer)
         self._steps, self._loss_actor = 0, torch.zeros((), device=where)
 
@@ -129,13 +129,11 @@ class TD3:
         """Store a batch, and take gradient steps on others; see :meth:`Algorithm.update`."""
         for sample in self.replay.batches(batch, progress):
             inputs = self.loss.read(sample)
-            judged, total, gradient = self._judge(*inputs)
-            self.critic_optimizer.descend(gradient, total)
+            judged, _ = self._judge(*inputs)
             self.replay.weigh(sample, judged.td_error)
             self._steps += 1
             if self._steps % self.config.policy_delay == 0:
-                acted, total, gradient = self._act(*inputs)
-                self.actor_optimizer.descend(gradient, total)
+                acted, _ = self._act(*inputs)
                 self._targets.step()
                 self._loss_actor = acted.loss
             self._told.add([judged.loss, self._loss_actor, judged.q_mean, judged.target_mean])
