@@ -6,6 +6,7 @@ import threading
 import pytest
 from tensordict.nn import InteractionType
 
+from keywork._modes import Modes
 from keywork.nn import ExplorationType, exploration_type, recurrent_mode, set_exploration_type, set_recurrent_mode
 
 
@@ -172,6 +173,19 @@ def test_recurrent_mode_is_a_decorator_too():
 
     assert mode() is True
     assert recurrent_mode() is False
+
+
+def test_both_modes_together_nest_and_restore_also_after_an_exception():
+    assert (exploration_type(), recurrent_mode()) == (None, False)
+    with set_exploration_type("mean"), set_recurrent_mode():
+        with pytest.raises(KeyError), Modes(ExplorationType.MODE, recurrent=False):
+            assert (exploration_type(), recurrent_mode()) == (ExplorationType.MODE, False)
+            with Modes(ExplorationType.RANDOM, recurrent=True), set_exploration_type("deterministic"):
+                assert (exploration_type(), recurrent_mode()) == (ExplorationType.DETERMINISTIC, True)
+            assert (exploration_type(), recurrent_mode()) == (ExplorationType.MODE, False)
+            raise KeyError
+        assert (exploration_type(), recurrent_mode()) == (ExplorationType.MEAN, True)
+    assert (exploration_type(), recurrent_mode()) == (None, False)
 
 
 def test_threads_do_not_see_each_others_recurrent_mode():

@@ -197,7 +197,22 @@ numbers = st.one_of(st.floats(width=32), st.sampled_from([np.inf, -np.inf, np.na
 @given(arrays.arrays(np.float32, arrays.array_shapes(max_dims=3, max_side=9), elements=numbers))
 def test_has_nan_is_what_isnan_says(array):
     tensor = torch.from_numpy(array)
-    assert has_nan(tensor) is bool(tensor.isnan().any())
+    assert has_nan(tensor) is has_nan(array) is bool(tensor.isnan().any())
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("size", [3, 100])  # few are looked at in another way than many
+def test_has_nan_in_arrays_of_every_precision(dtype, size):
+    for place in (0, size - 1):
+        array = np.full(size, np.finfo(dtype).max)
+        assert not has_nan(array)
+        array[place] = np.inf
+        array[1] = -np.inf  # whose sum is a NaN
+        assert not has_nan(array)
+        array[place] = np.nan
+        assert has_nan(array)
+    assert not has_nan(np.ones(size, np.int64))
+    assert not has_nan(np.empty((0, 3), dtype))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])

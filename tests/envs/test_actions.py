@@ -43,6 +43,37 @@ def test_actions_in_the_form_of_the_environment(space, ours, theirs, form):
     assert given_actions.tolist() == ours
 
 
+@pytest.mark.parametrize("num_envs", [1, 8, 40])  # few numbers and many are looked at in two ways
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_each_bound_is_that_of_its_own_place(num_envs, dtype):
+    space = spaces.Box(np.array([-2, 0], dtype), np.array([2, 1], dtype), dtype=dtype)
+    take, corners = gate(space, num_envs), np.tile(np.array([[2, 1]], np.float32), (num_envs, 1))
+    assert (take(corners) == corners).all()
+    assert (take(-corners * [1, 0]) == -corners * [1, 0]).all()
+    for column, bad, problem in [
+        (0, 2.1, "outside"),
+        (1, -0.1, "outside"),
+        (1, 1.5, "outside"),
+        (1, np.nan, "not finite"),
+        (0, np.inf, "not finite"),
+    ]:
+        actions = corners.copy()
+        actions[-1, column] = bad
+        with pytest.raises(EnvError, match=rf"'action' of env {num_envs - 1} is {problem}"):
+            take(torch.from_numpy(actions))
+
+
+@pytest.mark.parametrize("num_envs", [1, 40])
+def test_bounds_of_one_hot_and_shifted_choices(num_envs):
+    ones = torch.nn.functional.one_hot(torch.arange(num_envs) % 3, 3)
+    expected = (torch.arange(num_envs) % 3 + 4).tolist()
+    assert gate(spaces.Discrete(3, start=4), num_envs, one_hot=True)(ones).tolist() == expected
+    shifted = gate(spaces.Discrete(3, start=-1), num_envs)
+    assert shifted(torch.full((num_envs,), 2)).tolist() == [1] * num_envs
+    with pytest.raises(EnvError, match="is outside of its space"):
+        shifted(torch.full((num_envs,), 3))
+
+
 def test_one_hot_actions():
     take = gate(spaces.Discrete(3, start=4), one_hot=True)
     assert take(torch.tensor([[0, 1, 0], [0, 0, 1]])).tolist() == [5, 6]

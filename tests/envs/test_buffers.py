@@ -44,6 +44,45 @@ def test_what_a_step_returned_is_kept_in_full():
     assert buffers.truncated.tolist() == [False, False, True]
 
 
+LARGE = 3e38  # below the largest float32, 3.4e38, which two of them exceed together
+
+
+@pytest.mark.parametrize("reward", [(LARGE, LARGE, -LARGE), (1, 2.0, np.float32(3.0)), (np.float64(1.0), True, 0.5)])
+def test_rewards_are_judged_one_by_one(reward):
+    buffers = Buffers.empty(LAYOUT, 3)
+    buffers.take(reward, (np.True_, False, False), (False, True, np.False_), range(3))
+    assert buffers.reward.tolist() == [float(number) for number in reward]
+    assert buffers.terminated.tolist() == [True, False, False]
+    assert buffers.truncated.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3.5e38, np.float64("nan"), "1", None])
+def test_a_reward_that_is_none_is_found_beside_others(place, bad):
+    reward = (*[1.0] * place, bad, *[1.0] * (2 - place))
+    with pytest.raises(EnvFault, match="its reward is not") as fault:
+        Buffers.empty(LAYOUT, 3).take(reward, (False,) * 3, (False,) * 3, range(4, 7))
+    assert fault.value.index == 4 + place
+
+
+def test_infinities_that_cancel_are_none_too():
+    with pytest.raises(EnvFault, match="its reward is not finite: inf"):
+        Buffers.empty(LAYOUT, 2).take((np.inf, -np.inf), (False,) * 2, (False,) * 2, range(2))
+
+
+@pytest.mark.parametrize("flags", [(False, 0), (1, False), (False, None), (False, "no"), (False, np.int64(0))])
+def test_a_number_is_no_flag(flags):
+    for terminated, truncated in ((flags, (False, False)), ((False, False), flags)):
+        with pytest.raises(EnvFault, match="is not a bool"):
+            Buffers.empty(LAYOUT, 2).take((0.0, 0.0), terminated, truncated, range(2))
+
+
+def test_what_is_not_one_for_each_environment_is_not_spread_over_them():
+    for given in [((1.0,), (False,) * 3, (False,) * 3), ((1.0,) * 3, (False,), (False,) * 3)]:
+        with pytest.raises(EnvFault, match="is not"):
+            Buffers.empty(LAYOUT, 3).take(*given, range(3))
+
+
 def test_a_vector_environments_column_of_rewards_is_refused():
     with pytest.raises(EnvFault, match=r"its reward is not one number: array\(\[0.\]\)"):
         Buffers.empty(LAYOUT, 2).take(np.zeros((2, 1)), np.zeros(2, bool), np.zeros(2, bool), range(2))

@@ -135,6 +135,21 @@ def test_transitions_may_be_kept(counting):
     assert [t.reward[0].tolist() for t in transitions] == [[1], [2], [3], [4], [11], [12]]
 
 
+@pytest.mark.parametrize("workers", ["sync", "process", "vector"])
+def test_no_later_step_writes_into_what_was_given_whoever_runs_the_environments(workers):
+    with GymEnv("CartPole-v1", 2, seed=0, workers=workers) as env:
+        given = [env.begin()]
+        copies = [{key: array.copy() for key, array in given[0].items()}]
+        for _ in range(30):
+            reached = env.advance(np.array([0, 1]))
+            parts = [reached.observation, reached.next_observation, reached.reached]
+            given += parts
+            copies += [{key: array.copy() for key, array in part.items()} for part in parts]
+    assert any(reached["next", "done"].any() for reached in copies[3::3])
+    for part, copy in zip(given, copies, strict=True):
+        assert all(np.array_equal(part[key], copy[key]) for key in copy)
+
+
 class TestSeeds:
     def rollout(self, num_envs, seed, **settings):
         with GymEnv("CartPole-v1", num_envs, seed=seed, **settings) as env:
@@ -192,6 +207,19 @@ def test_a_reset_in_the_middle_drops_the_running_episode(counting):
         env.advance(np.array([0]))
         env.begin()
         assert env.advance(np.array([1])).episodes == [(0, 11.0, 1)]  # episode 1 by now: 10 + 1
+
+
+def test_new_seeds_in_the_middle_begin_the_books_anew(counting):
+    with GymEnv(counting, 2) as env:
+        env.begin()
+        for _ in range(3):
+            env.advance(np.array([0, 0]))
+        env.begin(seed=5)  # the second episode of both
+        env.advance(np.array([0, 0]))
+        # 11 + 12 in two steps; the other one goes on to its fourth step: 11 + 12 + 13 + 14.
+        assert env.advance(np.array([1, 0])).episodes == [(0, 23.0, 2)]
+        env.advance(np.array([0, 0]))
+        assert env.advance(np.array([0, 0])).episodes == [(1, 50.0, 4)]
 
 
 def test_one_hot_actions():

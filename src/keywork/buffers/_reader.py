@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import torch
-from tensordict import is_leaf_nontensor, is_tensor_collection
+from tensordict import TensorDict, is_leaf_nontensor, is_tensor_collection
 from torch import Tensor
 
 from keywork._errors import MissingKeyError, SpecError, refusal, shape_of
@@ -67,9 +67,12 @@ class Reader:
         held: list[dict[str, Any]] = []
         for above, name, count, own in self._groups:
             group: Any = held[above].get(name) if name else td
-            if name and not is_tensor_collection(group):
+            if type(group) is TensorDict:
+                entries = group._tensordict  # what items() goes through, which takes as long as all that follows here
+            elif name and not is_tensor_collection(group):
                 raise missing(self._keys, leaves(td))
-            entries = dict(group.items())
+            else:
+                entries = dict(group.items())
             held.append(entries)
             if self._strict and len(entries) != count:
                 self._refuse_extra(td)
@@ -79,7 +82,7 @@ class Reader:
                     if value is None:
                         raise missing(self._keys, leaves(td))
                     self._refuse(value, number)
-        if self._watch in held[0] and VALID in leaves(td):
+        if self._watch is not None and self._watch in held[0] and VALID in leaves(td):
             self._refuse_extra(td)
         return values
 

@@ -134,7 +134,8 @@ class ReplayBuffer:
         """
         if self._storage is None:
             self._allocate_for(td)
-        storage, batch_size = self.storage, td.batch_size
+        storage, batch_size = self._storage, td.batch_size
+        assert storage is not None
         if batch_size != self._known:
             if batch_size[:-1] != storage.lead[1:] or not batch_size:
                 self._refuse_batch_size(batch_size)

@@ -43,8 +43,14 @@ class Ring:
 
         Of more steps than there are slots only the last ones are written.
         """
-        begin, last = max(0, count - self.steps), self.head + count
-        start = (self.head + begin) % self.steps
+        start, last = self.head, self.head + count
+        if count > 0 and last < self.steps:  # as a rule: nothing has to be wrapped around
+            self.head = last
+            if self.filled < self.steps:
+                self.filled = min(self.steps, self.filled + count)
+            return [(start, last, 0)]
+        begin = max(0, count - self.steps)
+        start = (start + begin) % self.steps
         self.head, self.filled = last % self.steps, min(self.steps, self.filled + count)
         if start + count <= self.steps:
             return [(start, start + count, 0)] if count else []

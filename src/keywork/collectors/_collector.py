@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, Unpack
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from keywork._errors import ContractError, EnvError, UsageError, describe
 from keywork._keys import DONE, IS_INIT, REWARD, TERMINATED, TRUNCATED, VALID, Key, next_key
+from keywork._modes import Modes
 from keywork._wiring import without_keys
 from keywork.collectors._carried import Carried
 from keywork.collectors._columns import Columns
@@ -21,7 +22,7 @@ from keywork.collectors._meeting import check_meeting, check_warm_up
 from keywork.collectors._options import CollectorOptions, check_frames, require_options
 from keywork.envs import Env, EpisodeStats
 from keywork.modules import ExplorationModule, fill_action_specs
-from keywork.nn import ExplorationType, TensorDictModuleBase, set_exploration_type, set_recurrent_mode
+from keywork.nn import ExplorationType, TensorDictModuleBase
 
 Act: TypeAlias = Callable[[dict[Key, Any]], tuple[Any, ...]]
 
@@ -148,11 +149,11 @@ class Collector:
         columns, act = Columns(self.env.num_envs, self._steps, self._home), self._acting()
         for key in (DONE, TERMINATED, TRUNCATED):
             columns.zeros(key, 1)
-        with torch.no_grad(), set_exploration_type(self.exploration_type), set_recurrent_mode(False):
+        with torch.no_grad(), Modes(self.exploration_type, recurrent=False):
             for step in range(self._steps):
                 self._take_step(step, columns, act, step < random)
         batch = columns.batch()
-        self._check(batch)
+        self._check(columns, batch)
         self._read_episodes()
         self.frames += self.frames_per_batch
         for module in self._fading:
@@ -179,16 +180,22 @@ class Collector:
     def _begin(self) -> None:
         if self._root is not None:  # an evaluation in the same environments, say: what was to be acted on is past
             _LOG.warning("Collector: %s has been reset by somebody else; its episodes begin anew.", self.env.name)
-        shown = self.env.begin(self._seed if self._root is None else None)
+        first = self.env.begin(self._seed if self._root is None else None)
         self._begun, self._carried = self.env.begun, Carried(self.policy, self.env.num_envs)
-        tensor = next((value for value in shown.values() if isinstance(value, Tensor)), None)
+        tensor = next((value for value in first.values() if isinstance(value, Tensor)), None)
         is_init: Any = np.ones((self.env.num_envs, 1), np.bool_)
         if tensor is not None:
             self._home, is_init = tensor.device, torch.from_numpy(is_init).to(tensor.device)
         parameter = None if self.policy is None else next(self.policy.parameters(), None)
         if parameter is not None and parameter.device != (self._home or torch.device("cpu")):
             self._moved_to = parameter.device
-        self._root = {**shown, IS_INIT: is_init, **self._carried.entries}
+        self._root = {**first, IS_INIT: is_init, **self._carried.entries}
+        self._shown = tuple(self._following)
+        after = (*self._writes, *self._following.values(), _REWARD, _DONE, _TERMINATED, _TRUNCATED)
+        self._after = (*after, VALID) if self.env.has_gaps else after
+        self._twice = len({*self._after}) < len(self._after)
+        shown = () if self._home is None else (*self._following, *self._following.values(), _REWARD)
+        self._looked_at = tuple([key for key in shown if key not in self._writes])
 
     def _take_step(self, step: int, columns: Columns, act: Act, random: bool) -> None:
         root = self._root
@@ -203,21 +210,20 @@ class Collector:
         except EnvError as error:
             self._blame(step, outputs, error)
             raise
-        entries = dict(zip(self._writes, outputs, strict=True))
-        for key, value in reached.next_observation.items():
-            entries[self._following[key]] = value
-        entries[_REWARD], entries[_DONE] = reached.reward, reached.done
-        entries[_TERMINATED], entries[_TRUNCATED] = reached.terminated, reached.truncated
+        observation, following, reward, done, terminated, truncated, episodes, valid = reached
+        values = [*outputs, *[following[key] for key in self._shown], reward, done, terminated, truncated]
         if self.env.has_gaps:
-            entries[VALID] = reached.done | True if reached.valid is None else reached.valid
-        columns.put(step, entries.items())
-        self._ended.append(reached.episodes)
-        self._carried.advance(outputs, reached.done)
-        self._root = {**reached.observation, IS_INIT: reached.done, **self._carried.entries}
+            values.append(done | True if valid is None else valid)
+        entries: Iterable[tuple[Key, Any]] = zip(self._after, values, strict=True)
+        columns.put(step, dict(entries).items() if self._twice else entries)  # of two writers the environment prevails
+        self._ended.append(episodes)
+        self._carried.advance(outputs, done)
+        self._root = {**observation, IS_INIT: done, **self._carried.entries}
 
     def _acting(self) -> Act:
         """From what is shown to what the policy writes."""
-        policy, reads, writes, tensor = self.policy, self._reads, self._writes, self._tensor
+        policy, reads, writes = self.policy, self._reads, self._writes
+        tensor = as_tensor if self._moved_to is None else self._moved
         if policy is None:
             return lambda root: (self.env.random_action(),)
         if not policy.opaque:
@@ -230,9 +236,9 @@ class Collector:
 
         return act
 
-    def _tensor(self, value: np.ndarray | Tensor | None) -> Tensor | None:
-        tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-        return tensor if self._moved_to is None or tensor is None else tensor.to(self._moved_to)
+    def _moved(self, value: np.ndarray | Tensor | None) -> Tensor | None:
+        tensor = as_tensor(value)
+        return None if tensor is None else tensor.to(self._moved_to)
 
     def _read_episodes(self) -> None:
         """What has ended, read now: of tensors, only here is their device waited for."""
@@ -240,16 +246,17 @@ class Collector:
             self._episodes += ended
         self._ended = []
 
-    def _check(self, batch: TensorDict) -> None:
+    def _check(self, columns: Columns, batch: TensorDict) -> None:
         """Refuse a batch with a NaN. (What is given in arrays has been looked at where they were made.)"""
-        shown = [] if self._home is None else [*self._following, *self._following.values(), _REWARD]
-        for keys in ([key for key in shown if key not in self._writes], self._writes):
-            spoilt = {key: value for key in keys if has_nan(value := batch[key])}
+        for keys in (self._looked_at, self._writes):
+            spoilt = {key: batch[key] for key in keys if has_nan(columns[key])}
+            if not spoilt:
+                continue
             found = first_of({key: value.isnan() for key, value in spoilt.items()}, spoilt)
-            if found is not None and keys is self._writes:
+            assert found is not None
+            if keys is self._writes:
                 raise of_policy(found, self.policy, self.env.num_envs, self.frames)
-            if found is not None:
-                raise of_env(found, self.env, self.frames)
+            raise of_env(found, self.env, self.frames)
 
     def _blame(self, step: int, outputs: Sequence[Any], error: EnvError) -> None:
         """Name the NaN for which an environment has refused its action, if there is one, and whose it is."""
@@ -262,6 +269,11 @@ class Collector:
         bad[self.env.action_key] = written[self.env.action_key].isfinite().logical_not()
         if (found := first_of(bad, written)) is not None:
             raise of_policy(found._replace(step=step), self.policy, self.env.num_envs, self.frames) from error
+
+
+def as_tensor(value: np.ndarray | Tensor | None) -> Tensor | None:
+    """A tensor in the memory of an array; all else as it is."""
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
 
 
 _REWARD, _DONE, _TERMINATED, _TRUNCATED = (next_key(key) for key in (REWARD, DONE, TERMINATED, TRUNCATED))

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from keywork._errors import EnvError, NonFiniteError, refusal
@@ -23,16 +25,24 @@ class Found(NamedTuple):
     value: str
 
 
-def has_nan(value: Tensor) -> bool:
+def has_nan(value: Tensor | np.ndarray) -> bool:
     """Whether there is a NaN among the numbers; an infinity is none. This waits for their device.
 
-    The least of numbers of which one is a NaN is a NaN: one pass over the memory, without a flag for each number.
+    The least of numbers of which one is a NaN is a NaN: one pass over the memory, without a flag for each number. Of a
+    few numbers in an array the sum is there sooner. It is a NaN as well; so may be that of infinities, which are none.
 
     >>> import torch
     >>> has_nan(torch.tensor([torch.inf, -torch.inf])), has_nan(torch.tensor([0.0, torch.nan]))
     (False, True)
     """
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind != "f" or (value.size <= _FEW and not math.isnan(sum(value.ravel().tolist()))):
+            return False
+        value = torch.from_numpy(value)
     return value.is_floating_point() and value.numel() > 0 and math.isnan(value.min().item())
+
+
+_FEW = 32
 
 
 def first_of(bad: Mapping[Key, Tensor], values: Mapping[Key, Tensor]) -> Found | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import le
 from typing import Any
 
 import gymnasium
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from keywork._errors import EnvError, UsageError
 from keywork._keys import ACTION
+from keywork.envs._few import FEW
 from keywork.envs._layout import single_precision
 from keywork.specs import OneHot, from_gymnasium
 
@@ -57,7 +59,11 @@ class ActionGate:
         )  # numbers that are the environment's too
         self._clip = clip and isinstance(space, gymnasium.spaces.Box)
         self._dtype = space.dtype
-        self._low, self._high = _bounds(space)
+        # As large as a batch: numpy compares arrays of one shape in half the time of what it has to broadcast.
+        whole = (num_envs, *(space.shape or ()))
+        self._low, self._high = (np.array(np.broadcast_to(bound, whole)) for bound in _bounds(space))
+        small = self._low.size <= FEW
+        self._few = (self._low.ravel().tolist(), self._high.ravel().tolist()) if small else None
         self._slack = _ROUNDING * (self._high.astype(np.float64) - self._low) if self._dtype.kind == "f" else 0.0
 
     def __call__(self, action: Any) -> np.ndarray:
@@ -68,17 +74,22 @@ class ActionGate:
             SpecError: the actions have another kind of dtype.
         """
         array = self._in_env_form(action)
+        if self._few is not None:  # numbers, with which a few comparisons take half the time of an array's three
+            lows, highs = self._few
+            values = array.ravel().tolist()
+            if all(map(le, lows, values)) and all(map(le, values, highs)):
+                return array
         inside = (array >= self._low) & (array <= self._high)  # False for a NaN
         return array if np.count_nonzero(inside) == inside.size else self._brought_in(array, inside)
 
     def _in_env_form(self, action: Any) -> np.ndarray:
-        if tuple(action.shape) != self._shape:
+        if action.shape != self._shape:
             raise EnvError(
                 f"The environments cannot be stepped: {ACTION!r} has the shape {list(action.shape)}.\n"
                 f"   They take {list(self._shape)}: one row for each environment, and in it {self.spec}."
             )
         if isinstance(action, Tensor) and action.dtype is self.spec.dtype:
-            action = action.detach().cpu().numpy()
+            action = action.numpy(force=True)
         if self._as_it_is and isinstance(action, np.ndarray) and action.dtype == self._dtype:
             return action.copy()
         tensor = action if isinstance(action, Tensor) else torch.from_numpy(np.array(action))

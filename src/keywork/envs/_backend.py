@@ -24,6 +24,7 @@ class Backend(ABC):
         num_envs: how many environments there are.
         layout: how their observations are laid out.
         buffers: what the last call left behind; written again by the next.
+        fresh: whether the arrays of ``buffers.next`` are new with every step instead: nobody need copy them.
         action_space: a single environment's action space.
         masks: whether :meth:`step` may return a mask.
     """
@@ -33,6 +34,7 @@ class Backend(ABC):
     buffers: Buffers
     action_space: gymnasium.Space[Any]
     masks = False
+    fresh = False
 
     @abstractmethod
     def reset(self, seeds: Sequence[int] | None) -> None:
@@ -50,6 +52,8 @@ class Backend(ABC):
 class InProcess(Backend):
     """All environments in this process, one after the other."""
 
+    fresh = True
+
     def __init__(self, factory: EnvFactory, num_envs: int) -> None:
         self._rows = EnvRows(factory, range(num_envs))
         self.num_envs = num_envs
@@ -63,7 +67,7 @@ class InProcess(Backend):
 
     def step(self, actions: np.ndarray) -> None:
         """See the base class."""
-        self._rows.step(self.buffers, actions)
+        self.buffers.next = self._rows.step(self.buffers, actions)
 
     def close(self) -> None:
         """See the base class."""

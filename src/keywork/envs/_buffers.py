@@ -17,6 +17,8 @@ Plan: TypeAlias = list[tuple[tuple[int, ...], np.dtype[Any]]]
 
 _ALIGN = 64  # every array begins on a cache line
 _LARGEST_REWARD = float(np.finfo(np.float32).max)
+_FLOATS = frozenset((float, np.float64))
+_FLAGS = frozenset((bool, np.bool_))
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +65,16 @@ class Buffers:
         Raises:
             EnvFault: a reward is not one finite number (in float32), or a flag is not a bool.
         """
+        # Numbers of Python are looked at as such: an array of a few takes longer. A sum with a NaN is at most nothing.
+        plain = _are(reward, _FLOATS, len(rows)) and sum(map(abs, reward)) <= _LARGEST_REWARD
+        self.reward[:] = reward if plain else self._numbers(reward, rows)
+        for name, given, kept in ((TERMINATED, terminated, self.terminated), (TRUNCATED, truncated, self.truncated)):
+            flags = given if _are(given, _FLAGS, len(rows)) else _scalars(given, "b", kept.shape)
+            if flags is None:
+                raise _odd(given, "b", rows, f"{name!r} is not a bool", f"Return bool({name}).")
+            kept[:] = flags
+
+    def _numbers(self, reward: Any, rows: Sequence[int]) -> np.ndarray:
         numbers = _scalars(reward, "fiub", self.reward.shape)
         if numbers is None:
             raise _odd(reward, "fiub", rows, "its reward is not one number", "Return float(reward).")
@@ -71,17 +83,17 @@ class Buffers:
             row = int(np.argmin(good))
             fix = "Mend the environment, or clip its reward with gymnasium.wrappers.TransformReward."
             raise _broken(rows[row], f"its reward is not finite: {numbers[row]}", fix)
-        self.reward[...] = numbers
-        for name, given, kept in ((TERMINATED, terminated, self.terminated), (TRUNCATED, truncated, self.truncated)):
-            flags = _scalars(given, "b", kept.shape)
-            if flags is None:
-                raise _odd(given, "b", rows, f"{name!r} is not a bool", f"Return bool({name}).")
-            kept[...] = flags
+        return numbers
 
     def rows(self, rows: slice) -> Buffers:
         """The same memory, for some of the environments."""
         following, first = ({key: array[rows] for key, array in part.items()} for part in (self.next, self.first))
         return Buffers(following, first, self.reward[rows], self.terminated[rows], self.truncated[rows])
+
+
+def _are(values: Any, types: frozenset[type], count: int) -> bool:
+    """Whether the values are a tuple of so many, each of one of these types and of none derived from it."""
+    return type(values) is tuple and len(values) == count and types.issuperset(map(type, values))
 
 
 def _scalars(values: Any, kinds: str, shape: tuple[int, ...]) -> np.ndarray | None:

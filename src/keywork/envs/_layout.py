@@ -26,6 +26,7 @@ from keywork._keys import (
     path_of,
 )
 from keywork.envs._fault import EnvFault
+from keywork.envs._few import few_and_finite
 from keywork.envs._transition import Arrays
 from keywork.specs import MultiBinary, Spec, from_gymnasium
 
@@ -80,7 +81,7 @@ class Leaf:
                 raise self._fault(doing, rows[0], f"holds {array.dtype}; its space says {self.dtype}")
             with np.errstate(over="ignore"):  # what does not fit turns infinite, and is refused as such
                 array = array.astype(self.dtype)
-        if self.dtype.kind == "f":
+        if self.dtype.kind == "f" and not few_and_finite(array):
             finite = np.isfinite(array)
             if np.count_nonzero(finite) != finite.size:
                 row = int(np.argwhere(~finite)[0, 0])

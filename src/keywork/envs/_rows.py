@@ -12,6 +12,7 @@ from keywork._errors import KeyworkError
 from keywork.envs._buffers import Buffers
 from keywork.envs._fault import EnvFault, raised
 from keywork.envs._layout import Layout
+from keywork.envs._transition import Arrays
 from keywork.envs._unseen_mask import warn_of_unseen_mask
 
 EnvFactory: TypeAlias = Callable[[], gymnasium.Env[Any, Any]]
@@ -68,8 +69,12 @@ class EnvRows:
         for key, array in self.layout.gather(observations, self._rows, "reset").items():
             buffers.first[key][...] = array
 
-    def step(self, buffers: Buffers, actions: np.ndarray) -> None:
-        """Step every environment with its row of the actions, and begin a new episode where one ended."""
+    def step(self, buffers: Buffers, actions: np.ndarray) -> Arrays:
+        """Step every environment with its row of the actions, and begin a new episode where one ended.
+
+        Returns:
+            The observations that it led to, in new arrays; all else is left in the buffers.
+        """
         at, results = self._at, []
         try:
             for row, step, action in zip(self._rows, self._steps, actions, strict=True):
@@ -82,8 +87,7 @@ class EnvRows:
         except (TypeError, ValueError) as error:
             raise _malformed(results, self._rows) from error
         # Batched before anything is reset: an environment may return one array that it writes into again.
-        for key, array in self.layout.gather(observations, self._rows, "stepped").items():
-            buffers.next[key][...] = array
+        following = self.layout.gather(observations, self._rows, "stepped")
         buffers.take(reward, terminated, truncated, self._rows)
         if True in terminated or True in truncated:
             ended = [index for index, flags in enumerate(zip(terminated, truncated, strict=True)) if any(flags)]
@@ -92,6 +96,7 @@ class EnvRows:
             for key, array in fresh.items():
                 for index, first in zip(ended, array, strict=True):
                     buffers.first[key][index] = first
+        return following
 
     def _begin(self, index: int, seed: int | None) -> Any:
         env = self._envs[index]

@@ -38,7 +38,7 @@ class Stepper:
         self._closed = False
         self._steps = 0
         self._returns = np.zeros(backend.num_envs)
-        self._lengths = np.zeros(backend.num_envs, np.int64)
+        self._since = [0] * backend.num_envs  # after which of the steps each episode began
         self._choices = masked_choices(backend.layout, backend.action_space)
         self._mask: np.ndarray | None = None
         self._spaces = [deepcopy(backend.action_space) for _ in range(backend.num_envs)]
@@ -55,7 +55,7 @@ class Stepper:
         except EnvFault as fault:
             raise self._failed(fault) from fault.__cause__
         self._returns[:] = 0.0
-        self._lengths[:] = 0
+        self._since = [self._steps] * len(self._since)
         self._no_step = None
         observation = {key: array.copy() for key, array in self._backend.buffers.first.items()}
         if self._choices is not None:
@@ -80,9 +80,10 @@ class Stepper:
         buffers = self._backend.buffers
         self._steps += 1
         self._returns += buffers.reward
-        self._lengths += 1
         done = buffers.terminated | buffers.truncated
-        reached = {key: array.copy() for key, array in buffers.next.items()}
+        reached = buffers.next
+        if not self._backend.fresh:
+            reached = {key: array.copy() for key, array in reached.items()}
         if self._choices is not None:
             open_ends(reached[ACTION_MASK], done, self._choices)
         observation, episodes = reached, []
@@ -97,7 +98,7 @@ class Stepper:
         return Transition(
             observation,
             reached,
-            buffers.reward.astype(np.float32)[:, None],
+            buffers.reward.astype(_FLOAT32)[:, None],
             done[:, None],
             buffers.terminated.copy()[:, None],
             buffers.truncated.copy()[:, None],
@@ -109,8 +110,8 @@ class Stepper:
         episodes = []
         for index in ended.tolist():
             if stepped is None or stepped[index]:
-                episodes.append(EpisodeStats(index, self._returns.item(index), self._lengths.item(index)))
-            self._returns[index] = self._lengths[index] = 0
+                episodes.append(EpisodeStats(index, self._returns.item(index), self._steps - self._since[index]))
+            self._returns[index], self._since[index] = 0.0, self._steps
         return episodes
 
     def random_action(self) -> np.ndarray:
@@ -136,8 +137,12 @@ class Stepper:
             self._no_step = "it failed before. Call begin() or reset() to go on with new episodes."
         where = f"after {self._steps} steps with seed {self.seed}"
         if fault.index is not None:
-            step = f"at step {self._lengths[fault.index] + 1} of its episode, " if fault.doing == "stepped" else ""
+            taken = self._steps - self._since[fault.index]
+            step = f"at step {taken + 1} of its episode, " if fault.doing == "stepped" else ""
             where = f"{step}{where} (its own: {child_seed(self.seed, ENV, fault.index)})"
         error = env_error(self.name, self._backend.num_envs, fault, where)
         fault.__cause__ = error.__cause__  # what `raise ... from` is given
         return error
+
+
+_FLOAT32 = np.dtype(np.float32)  # numpy looks a type up each time that it is given one

@@ -62,7 +62,9 @@ def run(connection: Connection, share: Share) -> None:
             if command == BEGIN:
                 rows.reset(buffers, argument)
             elif command == STEP:
-                rows.step(buffers, np.copy(actions[mine]))  # an environment may keep its action
+                # A copy, for an environment may keep its action.
+                for key, array in rows.step(buffers, np.copy(actions[mine])).items():
+                    buffers.next[key][...] = array
             else:
                 rows.close()
             reply = None
