@@ -9,18 +9,15 @@ import torch
 from tensordict import TensorDict
 
 from keywork._errors import UsageError
-from keywork.collectors import Collector
 from keywork.envs import Env
-from keywork.flow import Flow
 from keywork.nn import TensorDictModuleBase, TensorDictSequential
 from keywork.objectives import DistributionalDQNLoss, DQNLoss, SoftUpdate
 from keywork.train._actions import require_choices
 from keywork.train._algorithm import Metrics
 from keywork.train._descent import Descent
 from keywork.train._flat import FlatAdam
-from keywork.train._memory import remembers
-from keywork.train._off_policy import OffPolicySettings, Replay, require_off_policy
-from keywork.train._parts import device_of_parts, optimiser_part, require_config, require_settings
+from keywork.train._off_policy import OffPolicySettings, assembled, require_off_policy
+from keywork.train._parts import device_of_parts, require_config, require_settings
 from keywork.train._q_policies import QNetworkSettings, explore_less, explorer, q_policy, require_exploration
 from keywork.train._told import Told
 
@@ -120,20 +117,11 @@ class DQN:
         acting = self.policy
         if self._explorer is not None:
             acting = TensorDictSequential(self.policy, self._explorer.to(where))
-        self.collector = Collector(
-            env,
-            acting,
-            frames_per_batch=config.train_freq * env.num_envs,
-            init_random_frames=config.learning_starts,
-            anneal=False,
-            check=check,
-        )
         kind = DistributionalDQNLoss if config.distributional else partial(DQNLoss, loss_function="smooth_l1")
         self.loss = kind(self.policy, gamma=config.gamma, double_dqn=config.double)
-        recurrent = remembers(self.policy)
-        self.replay = Replay(config, env, self.loss, recurrent=recurrent, device=where, seed=seed)
-        optimiser = optimiser_part("FlatAdam", self.loss, f"learning rate {config.learning_rate:g}")
-        self.flow = Flow(env, acting, self.replay.buffer, self.loss, optimiser, check=check)
+        self.collector, self.replay, self.flow = assembled(
+            config, env, acting, self.loss, anneal=False, check=check, device=where, seed=seed
+        )
         self.optimizer = FlatAdam(self.loss, lr=config.learning_rate, max_grad_norm=config.max_grad_norm or None)
         self._judge = Descent(self.loss.run, self.optimizer, compile=compile)
         self._targets = SoftUpdate(self.loss, config.tau)

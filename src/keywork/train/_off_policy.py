@@ -12,10 +12,13 @@ from torch import Tensor
 from keywork._errors import UsageError, refusal
 from keywork._keys import DISCOUNT, DONE, INDEX, PRIORITY_WEIGHT, VALID, Key, next_key, unique
 from keywork.buffers import PrioritizedSampler, ReplayBuffer, Sampler, SliceSampler
+from keywork.collectors import Collector
 from keywork.envs import Env
+from keywork.flow import Flow
 from keywork.modules import RunningNorm, update_statistics
 from keywork.nn import TensorDictModuleBase
-from keywork.train._parts import on_device, require_settings
+from keywork.train._memory import remembers
+from keywork.train._parts import on_device, optimiser_part, require_settings
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,46 @@ class Replay:
         """Say how far off the loss was on a drawn batch, ``[B]``; counts only where the settings ask for it."""
         if self._config.prioritized:
             self.buffer.update_priority(sample[INDEX], error)
+
+
+def assembled(
+    config: OffPolicySettings,
+    env: Env,
+    acting: TensorDictModuleBase,
+    loss: TensorDictModuleBase,
+    *,
+    anneal: bool = True,
+    check: bool,
+    device: torch.device,
+    seed: int,
+) -> tuple[Collector, Replay, Flow]:
+    """What collects, what keeps, and the pipeline of both with loss and optimiser.
+
+    Args:
+        config: the settings.
+        env: where to act.
+        acting: the policy, with its exploration.
+        loss: what learns, from single steps or, where it remembers, from slices.
+        anneal: whether the collector lets the exploration fade.
+        check: refuse parts that do not fit together.
+        device: where the networks are.
+        seed: of what is drawn from the buffer.
+
+    Raises:
+        ContractError: the parts do not fit together.
+        UsageError: the settings contradict one another.
+    """
+    collector = Collector(
+        env,
+        acting,
+        frames_per_batch=config.train_freq * env.num_envs,
+        init_random_frames=config.learning_starts,
+        anneal=anneal,
+        check=check,
+    )
+    replay = Replay(config, env, loss, recurrent=remembers(loss), device=device, seed=seed)
+    optimiser = optimiser_part("FlatAdam", loss, f"learning rate {config.learning_rate:g}")
+    return collector, replay, Flow(env, acting, replay.buffer, loss, optimiser, check=check)
 
 
 def _first_draw(config: OffPolicySettings, env: Env, recurrent: bool) -> int:

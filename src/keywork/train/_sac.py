@@ -8,9 +8,7 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 
-from keywork.collectors import Collector
 from keywork.envs import Env
-from keywork.flow import Flow
 from keywork.nn import ProbabilisticTensorDictSequential, TensorDictModuleBase
 from keywork.objectives import SACLoss, SoftUpdate
 from keywork.train._actions import require_numbers
@@ -24,9 +22,8 @@ from keywork.train._actor_critic import (
 from keywork.train._algorithm import Metrics
 from keywork.train._descent import Descent
 from keywork.train._flat import FlatAdam
-from keywork.train._memory import remembers
-from keywork.train._off_policy import Replay
-from keywork.train._parts import device_of_parts, optimiser_part, require_config, require_settings
+from keywork.train._off_policy import assembled
+from keywork.train._parts import device_of_parts, require_config, require_settings
 from keywork.train._told import Told
 
 
@@ -98,17 +95,9 @@ class SAC:
         )
         where = device_of_parts(self.loss, device=device)
         exploring = collecting(type(self).__name__, actor, self.loss.qvalue_network)
-        self.collector = Collector(
-            env,
-            exploring,
-            frames_per_batch=config.train_freq * env.num_envs,
-            init_random_frames=config.learning_starts,
-            check=check,
+        self.collector, self.replay, self.flow = assembled(
+            config, env, exploring, self.loss, check=check, device=where, seed=seed
         )
-        recurrent = remembers(self.loss)
-        self.replay = Replay(config, env, self.loss, recurrent=recurrent, device=where, seed=seed)
-        optimiser = optimiser_part("FlatAdam", self.loss, f"learning rate {config.learning_rate:g}")
-        self.flow = Flow(env, exploring, self.replay.buffer, self.loss, optimiser, check=check)
         rate, tempered = config.learning_rate, [] if config.fixed_alpha else [self.loss.temperature]
         self.critic_optimizer = FlatAdam(self.loss.qvalue_network, lr=rate)
         self.actor_optimizer = FlatAdam([actor, *tempered], lr=rate)
