@@ -22,19 +22,6 @@ class LossGradient(Generic[Terms]):
         terms: a method of a key module, such as ``loss.run`` or ``loss.actor_terms``.
         parameters: all that are to be trained, of the module itself.
         losses: how many of its terms are added up; of these, None counts as nothing.
-
-    >>> from keywork.nn import TensorDictModuleBase
-    >>> class Squared(TensorDictModuleBase):
-    ...     def __init__(self):
-    ...         super().__init__(["x"], ["loss"])
-    ...         self.weight = nn.Parameter(torch.tensor([2.0, 3.0]))
-    ...
-    ...     def compute(self, x):
-    ...         return (self.weight.dot(x).square(),)
-    >>> loss = Squared()
-    >>> _, total, gradient = LossGradient(loss.run, FlatParameters(loss))(torch.tensor([1.0, 2.0]))
-    >>> total, gradient  # 8², and 2 · 8 · x
-    (tensor(64.), tensor([16., 32.]))
     """
 
     def __init__(self, terms: Callable[..., Terms], parameters: FlatParameters, losses: int = 1) -> None:
