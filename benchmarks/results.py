@@ -98,7 +98,7 @@ def page(kept: dict[str, dict[str, object]]) -> str:
 
 Made by `make results`: every run is one command, and its figure the mean return of the episodes after training (100,
 or 20 of the long ones), played without exploration. On a 2-core x86-64 machine without a GPU, one thread each; the
-seconds of training are of a machine with other work, up to four times those of a quiet one. "±" is the standard
+seconds of training are of a machine with other work, up to ten times those of a quiet one. "±" is the standard
 deviation over the seeds; of the published figures it is the one over episodes (RL Zoo, which has one run) or over
 seeds (CleanRL). A row is met where the mean reaches the published mean less one deviation.
 
