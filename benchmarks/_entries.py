@@ -19,7 +19,7 @@ class Entry:
         published: mean and standard deviation; without a deviation, what counts as solved where nothing is published.
         source: of the published figure, with its steps.
         note: what a reader has to know.
-        hopeless: whether it is there to fail, beside one that does not.
+        missed: what is said of a row that misses it, and is expected to.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Entry:
     published: tuple[float, float | None]
     source: str
     note: str = ""
-    hopeless: bool = False
+    missed: str = ""
 
     @property
     def goal(self) -> float:
@@ -49,10 +49,16 @@ def _train(
     return Entry(f"{algorithm} {env}", command, seeds, published, source)
 
 
+def _short(algorithm: str, published: tuple[float, float], env: str) -> Entry:
+    command = f"keywork train {algorithm} --env Hopper-v5 --preset{_SHORT}"
+    source = f"{CLEANRL}, {env}, 1,000,000 steps"
+    return Entry(f"{algorithm} Hopper-v5", command, 1, published, source, _FAR, "with a twentieth of the steps")
+
+
 def _world(name: str, options: str, note: str, goal: tuple[float, str]) -> Entry:
     command = f"PYTHONPATH=benchmarks keywork train ppo --env worlds:{options}"
-    hopeless = name.startswith(("memoryless", "unmasked"))
-    return Entry(name, command, 3, (goal[0], None), goal[1], note, hopeless)
+    missed = "as it should" if name.startswith(("memoryless", "unmasked")) else ""
+    return Entry(name, command, 3, (goal[0], None), goal[1], note, missed)
 
 
 _ROWS = " --normalize --gamma 0.98 --gae-lambda 0.8"  # but for the first, RL Zoo's of ppo_lstm
@@ -68,6 +74,8 @@ _DOORS = (
 )
 _FEW = " --eval-episodes 20"  # of a thousand steps each
 _QUICK = " --compile" + _FEW
+_SHORT = f"{_QUICK} --total-steps 50000"
+_FAR = "As far as the computing went: a twentieth of the published steps, one seed."
 
 ENTRIES = [
     Entry("ppo CartPole-v1", "keywork train ppo --env CartPole-v1", 10, (500.0, 0.0), f"{ZOO}, 100,000 steps"),
@@ -96,5 +104,7 @@ ENTRIES = [
     _world("unmasked ppo DoorsUnmasked-v0", "DoorsUnmasked-v0 --total-steps 50000", _DOORS, _GOAL_DOORS),
     _train("ppo", "HalfCheetah-v5", 3, (1442.64, 46.03), f"{CLEANRL}, HalfCheetah-v4, 1,000,000 steps", _FEW),
     _train("ppo", "Hopper-v5", 3, (2382.86, 271.74), f"{CLEANRL}, Hopper-v4, 1,000,000 steps", _QUICK),
+    _short("sac", (2310.46, 342.82), "Hopper-v2"),
+    _short("td3", (3391.78, 232.21), "Hopper-v2"),
     _train("ppo", "Walker2d-v5", 3, (2287.95, 571.78), f"{CLEANRL}, Walker2d-v4, 1,000,000 steps", _QUICK),
 ]

@@ -62,7 +62,7 @@ def line(entry: Entry, kept: dict[str, object]) -> str:
     means = np.array([result["mean"] for result in kept["seeds"]])
     seconds = np.median([result["seconds"] for result in kept["seeds"]])
     steps = kept["seeds"][0]["steps"]
-    verdict = "yes" if means.mean() >= entry.goal else "no, as it should" if entry.hopeless else "**no**"
+    verdict = "yes" if means.mean() >= entry.goal else f"no, {entry.missed}" if entry.missed else "**no**"
     ours = f"{means.mean():.1f} ± {means.std():.1f}"
     return f"| {entry.name} | {steps:,} | {len(means)} | {ours} | {entry.theirs} | {verdict} | {seconds:.0f} |"
 
