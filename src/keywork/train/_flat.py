@@ -103,12 +103,12 @@ class Verdict(NamedTuple):
 
     Attributes:
         norm: ‖g‖, before clipping, [].
-        taken: 1.0, or 0.0 where the loss or the gradient is NaN or infinite, so that there is to be no step, [].
+        refused: 0.0, or 1.0 where the loss or the gradient is NaN or infinite, so that there is to be no step, [].
         scale: by what the gradient is divided to be no longer than it may, []; None does not clip.
     """
 
     norm: Tensor
-    taken: Tensor
+    refused: Tensor
     scale: Tensor | None
 
 
@@ -160,7 +160,7 @@ class FlatAdam:
         vector = self.flat.vector
         self._first, self._second = torch.zeros_like(vector), torch.zeros_like(vector)
         self._count = torch.zeros((), dtype=torch.float32, device=vector.device)
-        self._taken = torch.zeros_like(self._count)
+        self._refused = torch.zeros_like(self._count)
         self._asked = 0
 
     def step(self, loss: Tensor) -> Tensor:
@@ -184,13 +184,15 @@ class FlatAdam:
         """Whether there is to be a step down a gradient, and how much it is shortened; this changes nothing."""
         norm: Tensor = torch.linalg.vector_norm(gradient)
         scale = None if self._max_norm is None else (norm / self._max_norm).clamp(min=1.0).float()
-        return Verdict(norm, torch.isfinite(loss + norm).float(), scale)
+        # x - x is 0 for a finite number and NaN for any other; torch.isfinite takes four steps for that.
+        health = (loss + norm).float()
+        return Verdict(norm, (health - health).nan_to_num(nan=1.0), scale)
 
     def apply(self, gradient: Tensor, verdict: Verdict) -> None:
         """Take the step that has been judged."""
         # The kernel itself: torch.optim's own call of it costs three times as much in preparations for many tensors.
-        # It leaves all as it is where the last one is not 0.
-        self._count += verdict.taken
+        # It leaves all as it is where `found_inf` is 1.
+        self._count += 1.0 - verdict.refused
         torch._fused_adam_(
             [self.flat.vector],
             [gradient],
@@ -206,9 +208,9 @@ class FlatAdam:
             eps=self._eps,
             maximize=False,
             grad_scale=verdict.scale,
-            found_inf=1.0 - verdict.taken,
+            found_inf=verdict.refused,
         )
-        self._taken += verdict.taken
+        self._refused += verdict.refused
         self._asked += 1
 
     def check(self) -> None:
@@ -218,8 +220,8 @@ class FlatAdam:
             NonFiniteError: a loss or a gradient was NaN or infinite; those steps were not taken.
             UsageError: a parameter is no longer a view into the vector.
         """
-        refused, asked = self._asked - int(self._taken), self._asked
-        self._taken.zero_()
+        refused, asked = int(self._refused), self._asked
+        self._refused.zero_()
         self._asked = 0
         self.flat.check()
         if refused:

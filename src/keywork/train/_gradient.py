@@ -44,7 +44,7 @@ class LossGradient(Generic[Terms]):
         terms = self._terms(*inputs)
         total = self._total(terms)
         gradient = self._parameters.gradient(total)
-        told = [None if term is None else term.detach() for term in terms]
+        told = [term if term is None or not term.requires_grad else term.detach() for term in terms]
         return _made(type(terms), told), total.detach(), gradient
 
     def of_vector(self, vector: Tensor, *inputs: Any) -> tuple[Terms, Tensor, Tensor]:
