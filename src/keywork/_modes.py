@@ -45,7 +45,7 @@ def _set(name: str, value: Any) -> Iterator[None]:
 
 
 class Modes:
-    """Both modes, set together: what :func:`set_exploration_type` and :func:`set_recurrent_mode` do, in a third of the
+    """Both modes, set together: what :func:`set_exploration_type` and :func:`set_recurrent_mode` do, in less
     time, for a collector that sets them with every step. Not to be entered again before it was left.
 
     >>> with Modes(ExplorationType.MODE, recurrent=False):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +19,6 @@ from keywork.train._actions import mask_of
 from keywork.train._memory import FEATURES, acting, memory_of, require_body
 from keywork.train._off_policy import OffPolicySettings, require_off_policy
 from keywork.train._parts import require_settings
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _LEAST_LOG_STD, _MOST_LOG_STD = -20.0, 2.0
 

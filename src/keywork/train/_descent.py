@@ -15,8 +15,8 @@ from keywork.train._gradient import LossGradient, Terms
 class Descent(Generic[Terms]):
     """Steps of an optimiser down the sum of a loss's first terms.
 
-    Compiled, loss, gradient and its norm are one function, and autograd has nothing left to do: that takes half the
-    time of a loss that is compiled alone. The first step is not compiled, for it finds
+    Compiled, loss, gradient and its norm are one function, and autograd has nothing left to do: that takes less
+    time than a loss that is compiled alone. The first step is not compiled, for it finds
     parameters that the loss does not depend on. Compiled anew is what comes in another shape, or after a number, a flag
     or a text of the modules has another value. Their parts are taken to stay what they are, as the optimiser takes
     them: exchange them first, and build it last.
