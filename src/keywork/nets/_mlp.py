@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from keywork._errors import SpecError
 
+from ._dense_layers import dense_layers, one_by_one
 from ._reset import Init, Weights
-from ._tanh_layers import one_by_one, tanh_layers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +97,7 @@ class MLP(nn.Sequential):
         """Map ``[*B, in_features]`` to ``[*B, out_features]``; several inputs are joined along the last dimension."""
         x = inputs[0] if len(inputs) == 1 else torch.cat(inputs, -1)
         layers = self._modules.values()
-        if (y := tanh_layers(x, layers)) is not None:
+        if (y := dense_layers(x, layers)) is not None:
             return y
         return one_by_one(x, layers)
 

@@ -9,9 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from keywork.nets import MLP, MLPConfig
-from keywork.nets._tanh_layers import tanh_layers
+from keywork.nets._dense_layers import dense_layers
 
 ROWS = 70  # enough for a gradient
+ACTIVATIONS = pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
 
 
 def network(**options):
@@ -27,67 +28,87 @@ def one_by_one(net, x):
 
 @pytest.mark.parametrize("shape", [(ROWS, 3), (7, 10, 3), (0, 3)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("ends_in_tanh", [False, True])
-def test_without_a_gradient_it_is_the_layers_one_after_the_other(shape, dtype, ends_in_tanh):
-    net = network(config=MLPConfig(activate_last_layer=ends_in_tanh, dtype=dtype))
+@pytest.mark.parametrize("is_last", [False, True])
+@ACTIVATIONS
+def test_without_a_gradient_it_is_the_layers_one_after_the_other(shape, dtype, is_last, activation):
+    net = network(activation_class=activation, config=MLPConfig(activate_last_layer=is_last, dtype=dtype))
     x = torch.randn(shape, dtype=dtype)
     kept = x.clone()
     with torch.no_grad():
-        y = tanh_layers(x, net)
+        y = dense_layers(x, net)
         torch.testing.assert_close(y, one_by_one(net, x))
     assert torch.equal(x, kept) and not y.requires_grad
 
 
 @pytest.mark.parametrize("shape", [(ROWS, 3), (7, 10, 3)])
-@pytest.mark.parametrize("ends_in_tanh", [False, True])
+@pytest.mark.parametrize("is_last", [False, True])
 @pytest.mark.parametrize("frozen", [None, "0.weight", "2.bias", "4.weight"])
-def test_the_gradient_is_theirs(shape, ends_in_tanh, frozen):
-    net = network(config=MLPConfig(activate_last_layer=ends_in_tanh, dtype=torch.float64))
+@pytest.mark.parametrize("cells", [[5, 4], [6, 40]])  # of 3 inputs to 6, and 6 to 40, the gradient is on its side
+@ACTIVATIONS
+def test_the_gradient_is_theirs(shape, is_last, frozen, cells, activation):
+    config = MLPConfig(activate_last_layer=is_last, dtype=torch.float64)
+    net = MLP(3, 2, num_cells=cells, activation_class=activation, config=config)
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(name != frozen)
     x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
     asked = [x, *[parameter for parameter in net.parameters() if parameter.requires_grad]]
-    ours, theirs = tanh_layers(x, net), one_by_one(net, x)
+    ours, theirs = dense_layers(x, net), one_by_one(net, x)
     weights = torch.randn_like(theirs)
     torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(torch.autograd.grad(ours, asked, weights), torch.autograd.grad(theirs, asked, weights))
 
 
-def test_the_gradient_has_a_gradient():
-    net = network(config=MLPConfig(dtype=torch.float64))
+@ACTIVATIONS
+def test_the_gradient_has_a_gradient(activation):
+    net = network(activation_class=activation, config=MLPConfig(dtype=torch.float64))
     x = torch.randn(ROWS, 3, dtype=torch.float64, requires_grad=True)
     found = []
-    for y in (tanh_layers(x, net), one_by_one(net, x)):
+    for y in (dense_layers(x, net), one_by_one(net, x)):
         (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True)  # as a gradient penalty asks for it
-        found.append(torch.autograd.grad(slope.square().sum(), [x, *net.parameters()][:-1]))
+        asked = [x, *net.parameters()]
+        found.append(torch.autograd.grad(slope.square().sum(), asked, allow_unused=True, materialize_grads=True))
     torch.testing.assert_close(found[0], found[1])
 
 
-def test_it_can_be_run_backwards_twice():
-    net, x = network(), torch.randn(ROWS, 3)
-    y = tanh_layers(x, net).sum()
+@ACTIVATIONS
+def test_it_can_be_run_backwards_twice(activation):
+    net, x = network(activation_class=activation), torch.randn(ROWS, 3)
+    y = dense_layers(x, net).sum()
     first = torch.autograd.grad(y, list(net.parameters()), retain_graph=True)
     torch.testing.assert_close(torch.autograd.grad(y, list(net.parameters())), first)
 
 
+@ACTIVATIONS
+def test_the_gradient_that_comes_in_is_left_as_it_is(activation):
+    net = network(activation_class=activation, config=MLPConfig(activate_last_layer=True))
+    y = dense_layers(torch.randn(ROWS, 3), net)
+    d = torch.randn_like(y)
+    kept = d.clone()
+    torch.autograd.grad(y, list(net.parameters()), d)
+    assert torch.equal(d, kept)
+
+
 def test_a_weight_changed_before_the_way_back_is_noticed():
     net = network()
-    y = tanh_layers(torch.randn(ROWS, 3), net).sum()
+    y = dense_layers(torch.randn(ROWS, 3), net).sum()
     with torch.no_grad():
         net[2].weight.add_(1.0)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.backward()
 
 
-def test_nan_and_infinity_go_through_without_a_warning():
-    net = network()
+@ACTIVATIONS
+def test_nan_and_infinity_go_through_without_a_warning(activation):
+    net = network(activation_class=activation)
     x = torch.tensor([[torch.nan, 0.0, 0.0], [torch.inf, 0.0, 0.0], [1e30, 1.0, 1.0]])
     with torch.no_grad():
-        torch.testing.assert_close(tanh_layers(x, net), one_by_one(net, x), equal_nan=True)
+        torch.testing.assert_close(dense_layers(x, net), one_by_one(net, x), equal_nan=True)
 
 
 OTHERS = {
-    "relu": lambda: network(activation_class=nn.ReLU),
+    "elu": lambda: network(activation_class=nn.ELU),
+    "of two kinds": lambda: nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 4), nn.ReLU()),
+    "two in a row": lambda: nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.ReLU()),
     "norm": lambda: network(config=MLPConfig(norm_class=nn.LayerNorm)),
     "no bias": lambda: network(config=MLPConfig(bias=False)),
     "linear alone": lambda: MLP(3, 2, num_cells=[]),
@@ -105,13 +126,13 @@ def test_other_layers_are_left_to_themselves(make):
     like = next(net.parameters())
     lazy = isinstance(like, nn.UninitializedParameter)
     x = torch.zeros(ROWS, 3, dtype=like.dtype, device="cpu" if lazy else like.device)
-    assert tanh_layers(x, net) is None
+    assert dense_layers(x, net) is None
 
 
 def test_a_gradient_of_few_rows_is_left_to_autograd():
     net = network()
-    assert tanh_layers(torch.zeros(63, 3), net) is None
-    assert tanh_layers(torch.zeros(64, 3), net) is not None
+    assert dense_layers(torch.zeros(63, 3), net) is None
+    assert dense_layers(torch.zeros(64, 3), net) is not None
 
 
 @pytest.mark.parametrize(
@@ -183,6 +204,25 @@ def test_compiled_for_a_cpu_it_has_another_tanh():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler about torch
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(ROWS, 3), (7, 10, 3)])
+def test_compiled_for_a_cpu_few_inputs_are_multiplied_on_their_side(shape, bias):
+    graphs = []
+
+    def kept(graph, _):
+        graphs.append(str(graph.code))
+        return graph
+
+    net = MLP(3, 2, num_cells=[6], config=MLPConfig(bias=bias))
+    x = torch.randn(shape, requires_grad=True)
+    ours, theirs = torch.compile(net, backend=kept, fullgraph=True)(x), one_by_one(net, x)
+    torch.testing.assert_close(ours, theirs)
+    asked = [x, *net.parameters()]
+    torch.testing.assert_close(*(torch.autograd.grad(y.square().sum(), asked) for y in (ours, theirs)))
+    assert ("addmm" in graphs[0]) == (bias and len(shape) == 2)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler about torch
 def test_a_hooked_tanh_is_called_where_it_is_compiled():
     net, x = network(), torch.randn(ROWS, 3)
     handles = [net[1].register_forward_hook(lambda *_: torch.zeros(ROWS, 5))]
@@ -221,4 +261,4 @@ def test_layers_without_parameters_are_left_to_themselves():
     layers = [nn.Linear(3, 3), nn.Tanh()]
     for name in ("weight", "bias"):
         layers[0].__dict__[name] = layers[0]._parameters.pop(name).detach()
-    assert tanh_layers(torch.ones(64, 3), layers) is None
+    assert dense_layers(torch.ones(64, 3), layers) is None
