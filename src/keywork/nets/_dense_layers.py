@@ -1,7 +1,7 @@
 """Linear layers with a tanh or a ReLU after each, in CPU memory, as one step of autograd.
 
 On a CPU torch's tanh takes six to twelve times as long as numpy's, more than the products of a small network around it;
-and what a network's first layers learn from few inputs is a product of short rows, which takes two to five times as
+and what a layer learns from few inputs is a product of short rows, which takes two to five times as
 long as the same product on its side. In autograd's graph all layers together are one step, since a step for each would
 cost most of the gain.
 """
@@ -83,13 +83,12 @@ def one_by_one(x: Tensor, layers: Iterable[nn.Module]) -> Tensor:
     compiles = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
     quick = compiles and x.is_cpu and x.dtype is torch.float32
     for layer in layers:
-        is_plain = quick and not layer._forward_hooks and not layer._forward_pre_hooks
+        is_plain = quick and not (layer._forward_hooks or layer._forward_pre_hooks or "forward" in layer.__dict__)
         if is_plain and type(layer) is nn.Tanh:
             x = 2.0 * torch.sigmoid(2.0 * x) - 1.0
-        elif is_plain and type(layer) is nn.Linear and x.ndim == 2 and layer.bias is not None:
-            weight, bias = layer.weight, layer.bias
-            few = _has_few_inputs(*weight.shape)
-            x = torch.addmm(bias, x, weight.t().contiguous()) if few else F.linear(x, weight, bias)
+        elif is_plain and type(layer) is nn.Linear and x.ndim == 2 and _has_few_inputs(*layer.weight.shape):
+            weight = layer.weight.t().contiguous()
+            x = torch.mm(x, weight) if layer.bias is None else torch.addmm(layer.bias, x, weight)
         else:
             x = layer(x)
     return x
