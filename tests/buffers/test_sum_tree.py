@@ -70,9 +70,9 @@ def test_a_weight_of_zero_is_never_found(scale: float) -> None:
 
 
 def test_where_products_of_matrices_round_badly_it_still_finds_no_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Sums that say of each second weight, all of them zero, that it is a little more than the one before it.
-    uneven = np.triu(np.ones((16, 16))) * (1 + 1e-9 * (np.arange(16) % 2))
-    monkeypatch.setattr("keywork.buffers._sum_tree._UP_TO", uneven)
+    # Sums that say of each second weight, all of them zero, that there is a little more after it than before it.
+    uneven = np.triu(np.ones((16, 16)), 1) * (1 + 1e-9 * (np.arange(16) % 2 == 0))
+    monkeypatch.setattr("keywork.buffers._sum_tree._BEFORE", uneven)
     weights = torch.ones(1000, dtype=torch.float64)
     weights[1::2] = 0.0
     tree = SumTree(1000)
