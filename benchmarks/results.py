@@ -63,7 +63,7 @@ def line(entry: Entry, kept: dict[str, object]) -> str:
     seconds = np.median([result["seconds"] for result in kept["seeds"]])
     steps = kept["seeds"][0]["steps"]
     verdict = "yes" if means.mean() >= entry.goal else f"no, {entry.missed}" if entry.missed else "**no**"
-    ours = f"{means.mean():.1f} ± {means.std():.1f}"
+    ours = f"{means.mean():.1f} ± {means.std():.1f}" if len(means) > 1 else f"{means.mean():.1f}"
     return f"| {entry.name} | {steps:,} | {len(means)} | {ours} | {entry.theirs} | {verdict} | {seconds:.0f} |"
 
 

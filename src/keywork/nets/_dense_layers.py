@@ -1,8 +1,8 @@
 """Linear layers with a tanh or a ReLU after each, in CPU memory, as one step of autograd.
 
 On a CPU torch's tanh takes six to twelve times as long as numpy's, more than the products of a small network around it;
-and what a layer learns from few inputs is a product of short rows, which takes two to five times as
-long as the same product on its side. In autograd's graph all layers together are one step, since a step for each would
+and what a layer learns from few inputs is a product of short rows, which takes longer than
+the same product on its side. In autograd's graph all layers together are one step, since a step for each would
 cost most of the gain.
 """
 
